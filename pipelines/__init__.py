@@ -1,0 +1,1 @@
+"""Documents to searchable chunks, as Ray Data pipelines. Knows no HTTP."""

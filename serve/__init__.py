@@ -1,0 +1,1 @@
+"""The HTTP side: services, API families, authentication. Ray's module is spelled ray.serve in full."""

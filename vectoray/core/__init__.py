@@ -1,0 +1,1 @@
+"""The vocabulary every other package speaks. It knows no Ray, no HTTP and no disk."""

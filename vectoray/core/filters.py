@@ -1,0 +1,92 @@
+"""Conditions on a point's payload, as a tree of values.
+
+Every condition names a field by its path into the JSON object, ``("author", "name")`` for
+``{"author": {"name": ...}}``. A condition on a field that is absent is false; `Not` turns that around.
+Equality follows JSON: ``1`` equals ``1.0``, ``true`` does not equal ``1``.
+
+The tree says what is asked. Where it is answered (bitmaps, a scan, the table) is the storage package's
+business, and its values never become part of a query string.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Scalar: TypeAlias = str | int | float | bool | None
+Path: TypeAlias = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """All of ``conditions`` hold; an empty list holds."""
+
+    conditions: "tuple[Filter, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """At least one of ``conditions`` holds; an empty list does not hold."""
+
+    conditions: "tuple[Filter, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """``condition`` does not hold."""
+
+    condition: "Filter"
+
+
+@dataclass(frozen=True, slots=True)
+class Eq:
+    """The field equals ``value``."""
+
+    path: Path
+    value: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """The field equals one of ``values``."""
+
+    path: Path
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The field lies between the given bounds: numbers with numbers, strings with strings.
+
+    RFC 3339 times in UTC compare correctly as strings.
+    """
+
+    path: Path
+    gt: str | float | None = None
+    gte: str | float | None = None
+    lt: str | float | None = None
+    lte: str | float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """The field is present, even if null."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """The field is a string that starts with ``prefix``."""
+
+    path: Path
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contains:
+    """The field is an array with an element equal to ``value``."""
+
+    path: Path
+    value: Scalar
+
+
+Filter: TypeAlias = And | Or | Not | Eq | In | Range | Exists | Prefix | Contains

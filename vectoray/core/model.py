@@ -1,0 +1,212 @@
+"""Collections, points, queries and results, as every package passes them around.
+
+Points travel in columns (`PointBatch`), vectors as float32 matrices, payloads as the JSON bytes that are
+stored and sent back without being parsed again.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from vectoray.core.errors import InvalidRequest
+from vectoray.core.filters import Filter
+
+FloatMatrix = npt.NDArray[np.float32]
+FloatVector = npt.NDArray[np.float32]
+
+EMPTY_PAYLOAD = b"{}"
+
+
+class Metric(StrEnum):
+    """How two vectors are compared. Scores are always "higher is better".
+
+    cosine: ``1 - distance``, the cosine of the angle, in [-1, 1].
+    dot: the inner product.
+    euclidean: ``1 / (1 + distance)``, in (0, 1].
+    """
+
+    COSINE = "cosine"
+    DOT = "dot"
+    EUCLIDEAN = "euclidean"
+
+
+class IndexKind(StrEnum):
+    """``hnsw`` searches a graph, ``flat`` compares with every vector."""
+
+    HNSW = "hnsw"
+    FLAT = "flat"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexOptions:
+    """How a collection's segments are indexed.
+
+    HNSW is Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using
+    Hierarchical Navigable Small World graphs" (2016); the names are the paper's.
+
+    Attributes:
+        kind: Graph or exact search.
+        m: Links per node and layer.
+        ef_construction: Candidates kept while a node is linked.
+        ef_search: Candidates kept while a query walks the graph.
+        seed: Order in which rows enter the graph; the same rows and seed give the same graph.
+    """
+
+    kind: IndexKind = IndexKind.HNSW
+    m: int = 16
+    ef_construction: int = 200
+    ef_search: int = 64
+    seed: int = 42
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What a collection is; how full it is, is `CollectionStats`.
+
+    Attributes:
+        id: UUID, in the canonical text form. Names are for people, ids are for paths and processes.
+        owner: The user whose collection this is.
+        shards: Number of shards; a point's shard is a hash of its id, so it never changes.
+        embedding_model: Turns text into vectors of ``dimension``; None when only vectors are accepted.
+    """
+
+    id: str
+    name: str
+    owner: str
+    dimension: int
+    metric: Metric
+    index: IndexOptions
+    shards: int
+    created_at: datetime
+    updated_at: datetime
+    description: str = ""
+    embedding_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionStats:
+    """How full a collection is.
+
+    Attributes:
+        points: Live points over all shards.
+        last_write_ms: Unix time of the last acknowledged write in milliseconds; 0 if there was none.
+    """
+
+    points: int
+    last_write_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One stored point.
+
+    Attributes:
+        vector: float32, shape (dimension,).
+        payload: A JSON object, as UTF-8 bytes.
+        text: What full-text search sees; None when the point has no text.
+        seq: Position in the shard's history; a later write of the same id has a higher one.
+        updated_ms: Unix time of the write in milliseconds.
+    """
+
+    id: str
+    vector: FloatVector
+    payload: bytes
+    text: str | None
+    seq: int
+    updated_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PointBatch:
+    """Points to write, in columns of equal length.
+
+    Attributes:
+        ids: Non-empty strings. An id given twice is written twice; the later row wins.
+        vectors: float32, shape (n, dimension), C-contiguous.
+        payloads: JSON objects as UTF-8 bytes.
+        texts: What full-text search sees, or None.
+    """
+
+    ids: Sequence[str]
+    vectors: FloatMatrix
+    payloads: Sequence[bytes]
+    texts: Sequence[str | None]
+
+    def __post_init__(self) -> None:
+        n = len(self.ids)
+        if self.vectors.shape[0] != n or len(self.payloads) != n or len(self.texts) != n:
+            raise InvalidRequest(
+                f"A batch of {n} ids has {self.vectors.shape[0]} vectors, {len(self.payloads)} payloads "
+                f"and {len(self.texts)} texts; all must be equal."
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: Sequence[int]) -> "PointBatch":
+        """The given rows, in the given order, as a new batch."""
+        return PointBatch(
+            ids=[self.ids[row] for row in rows],
+            vectors=np.ascontiguousarray(self.vectors[list(rows)]),
+            payloads=[self.payloads[row] for row in rows],
+            texts=[self.texts[row] for row in rows],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """A question to a collection.
+
+    Attributes:
+        vector: float32, shape (dimension,).
+        top_k: How many hits at most.
+        filter: Only points whose payload matches.
+        score_threshold: Only hits with at least this score.
+        include_vectors: Whether hits carry their vector.
+    """
+
+    vector: FloatVector
+    top_k: int = 10
+    filter: Filter | None = None
+    score_threshold: float | None = None
+    include_vectors: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One answer.
+
+    Attributes:
+        score: Exact float32 score under the collection's metric, higher is better.
+        vector: float32, shape (dimension,), when the query asked for vectors.
+    """
+
+    id: str
+    score: float
+    payload: bytes
+    text: str | None
+    vector: FloatVector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Hits, best first, ties broken by id."""
+
+    hits: Sequence[Hit] = field(default_factory=tuple)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+
+def merge_hits(parts: Sequence[Sequence[Hit]], top_k: int) -> SearchResult:
+    """The best ``top_k`` of several ranked lists: highest score first, ties broken by id."""
+    hits = [hit for part in parts for hit in part]
+    hits.sort(key=lambda hit: (-hit.score, hit.id))
+    return SearchResult(tuple(hits[:top_k]))

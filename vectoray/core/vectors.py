@@ -1,0 +1,92 @@
+"""What a vector, an id and a collection name must be to be accepted. Pure checks, used at every entrance."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from vectoray.core.errors import DimensionMismatch, InvalidName, InvalidRequest, LimitExceeded
+from vectoray.core.model import FloatMatrix, FloatVector, Metric
+
+MAX_ID_BYTES = 512
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` if a collection may be called so.
+
+    Raises:
+        InvalidName: The name is empty, longer than 255 characters, or has other characters than letters,
+            digits, ``.``, ``_`` and ``-``, or starts with one of those three.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidName(
+            "A collection name is 1 to 255 letters, digits, '.', '_' or '-', the first a letter or digit.",
+            {"name": name[:255]},
+        )
+    return name
+
+
+def check_id(point_id: str, *, where: str) -> str:
+    """Return ``point_id`` if a point may be called so.
+
+    Raises:
+        InvalidRequest: The id is empty or not valid Unicode.
+        LimitExceeded: The id is longer than `MAX_ID_BYTES` in UTF-8.
+    """
+    if not point_id:
+        raise InvalidRequest(f"{where} is empty; every vector needs an id.", {"at": where})
+    try:
+        size_bytes = len(point_id.encode())
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"{where} is not valid Unicode.", {"at": where}) from None
+    if size_bytes > MAX_ID_BYTES:
+        raise LimitExceeded(
+            f"{where} has {size_bytes} bytes, at most {MAX_ID_BYTES} are allowed.",
+            {"at": where, "limit_bytes": MAX_ID_BYTES},
+        )
+    return point_id
+
+
+def check_vector(vector: FloatVector, *, dimension: int, metric: Metric, where: str) -> FloatVector:
+    """Return ``vector`` if it may be stored in, or compared with, such a collection.
+
+    Args:
+        vector: float32, shape (d,).
+        dimension: The collection's dimension.
+        metric: The collection's metric.
+        where: How to name the vector in an error, such as ``vectors[3].vector``.
+
+    Raises:
+        DimensionMismatch: d is not ``dimension``.
+        InvalidRequest: A value is NaN or infinite as float32, or all are zero under cosine.
+    """
+    if vector.shape[0] != dimension:
+        raise DimensionMismatch.of(expected=dimension, actual=int(vector.shape[0]), where=where)
+    finite = np.isfinite(vector)
+    if not finite.all():
+        at = f"{where}[{int(np.flatnonzero(~finite)[0])}]"
+        raise InvalidRequest(
+            f"{at} is not a finite number within the range of float32 (about 3.4e38).", {"at": at}
+        )
+    if metric is Metric.COSINE and not vector.any():
+        raise InvalidRequest(
+            f"{where} is all zeros, which has no direction to compare under the cosine metric.", {"at": where}
+        )
+    return vector
+
+
+def stack_vectors(
+    vectors: Sequence[FloatVector], *, dimension: int, metric: Metric, where: str = "vectors"
+) -> FloatMatrix:
+    """Check every vector and stack them: float32, shape (len(vectors), dimension).
+
+    Raises:
+        DimensionMismatch, InvalidRequest: As `check_vector`, naming the first bad row.
+    """
+    for row, vector in enumerate(vectors):
+        check_vector(vector, dimension=dimension, metric=metric, where=f"{where}[{row}].vector")
+    if not vectors:
+        return np.empty((0, dimension), dtype=np.float32)
+    return np.ascontiguousarray(np.stack(vectors), dtype=np.float32)
