@@ -1,0 +1,163 @@
+"""Every durable write of this package goes through here: temporary name, fsync, rename, fsync of the folder.
+
+A file under its final name is therefore complete, and survives loss of power. Errors of the disk become
+`StorageFull` or `InternalError`, whose messages name no path.
+"""
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import xxhash
+
+from vectoray.core.errors import CorruptData, InternalError, ShardLocked, StorageFull
+
+TEMPORARY_PREFIX = ".tmp-"
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+@contextmanager
+def disk_errors(doing: str) -> Iterator[None]:
+    """Turn an OSError into an error of ours, saying what was being done."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFull(f"No space left on the disk while {doing}; nothing was changed.") from error
+        raise InternalError(f"The disk failed while {doing} ({error.strerror}).") from error
+
+
+def fsync_dir(path: Path) -> None:
+    """Make the names in a folder survive loss of power."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fsync_file(path: Path) -> None:
+    """Make a file's bytes survive loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_durable(path: Path, data: bytes | memoryview) -> None:
+    """Write a whole file so that it is there completely or not at all.
+
+    Raises:
+        OSError: Nothing is left under either name; the caller may try again.
+    """
+    temporary = path.with_name(TEMPORARY_PREFIX + path.name)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.rename(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    try:
+        fsync_dir(path.parent)
+    except OSError:
+        # The name may or may not outlive a loss of power: take it back, so that "failed" means "not there".
+        path.unlink()
+        fsync_dir(path.parent)
+        raise
+
+
+def publish_dir(temporary: Path, final: Path) -> None:
+    """Fsync every file of a finished folder, then give the folder its final name durably."""
+    for path in temporary.iterdir():
+        fsync_file(path)
+    fsync_dir(temporary)
+    temporary.rename(final)
+    fsync_dir(final.parent)
+
+
+def make_dir_durable(path: Path) -> None:
+    """Create a folder and its parents; every new name survives loss of power."""
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        fsync_dir(folder.parent)
+
+
+def checksum(data: bytes | memoryview) -> str:
+    """XXH3-64 of the bytes, as hex."""
+    return xxhash.xxh3_64_hexdigest(data)
+
+
+def checksum_file(path: Path) -> str:
+    """XXH3-64 of a file's bytes, as hex."""
+    digest = xxhash.xxh3_64()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_json_durable(path: Path, value: dict[str, object]) -> None:
+    """Write a JSON object with a checksum of itself."""
+    body = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    write_durable(path, b'{"checksum":"%s","value":%s}' % (checksum(body).encode(), body))
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Read what `write_json_durable` wrote.
+
+    Raises:
+        CorruptData: The file is not what was written.
+        FileNotFoundError: There is no such file.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+        value = document["value"]
+        body = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+        intact = document["checksum"] == checksum(body)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptData("A stored description cannot be read.") from error
+    if not intact or not isinstance(value, dict):
+        raise CorruptData("A stored description does not match its checksum.")
+    return value
+
+
+class FileLock:
+    """An exclusive lock that the kernel releases when its process dies, however it dies."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            ShardLocked: Another process holds it; the message says which.
+        """
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(self._descriptor)
+            raise ShardLocked(f"The shard is owned by process {holder}.", {"holder_pid": holder}) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        """Give the lock back."""
+        os.close(self._descriptor)

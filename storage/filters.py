@@ -1,0 +1,90 @@
+"""A filter tree as a test of one payload: the reference meaning of `vectoray.core.filters`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from vectoray.core.filters import (
+    And,
+    Contains,
+    Eq,
+    Exists,
+    Filter,
+    In,
+    Not,
+    Or,
+    Path,
+    Prefix,
+    Range,
+    Scalar,
+)
+
+_ABSENT = object()
+
+
+def payload_test(condition: Filter) -> Callable[[bytes], bool]:
+    """A function that says whether a payload, a JSON object in bytes, meets the condition."""
+
+    def test(payload: bytes) -> bool:
+        return matches(condition, orjson.loads(payload))
+
+    return test
+
+
+def matches(condition: Filter, document: Mapping[str, Any]) -> bool:  # noqa: PLR0911  (one branch a class)
+    """Whether a parsed payload meets the condition."""
+    match condition:
+        case And(conditions):
+            return all(matches(part, document) for part in conditions)
+        case Or(conditions):
+            return any(matches(part, document) for part in conditions)
+        case Not(negated):
+            return not matches(negated, document)
+        case Eq(path, value):
+            return _equal(_field(document, path), value)
+        case In(path, values):
+            found = _field(document, path)
+            return any(_equal(found, value) for value in values)
+        case Range():
+            return _in_range(_field(document, condition.path), condition)
+        case Exists(path):
+            return _field(document, path) is not _ABSENT
+        case Prefix(path, prefix):
+            found = _field(document, path)
+            return isinstance(found, str) and found.startswith(prefix)
+        case Contains(path, value):
+            found = _field(document, path)
+            return isinstance(found, list) and any(_equal(element, value) for element in found)
+
+
+def _field(document: Mapping[str, Any], path: Path) -> Any:
+    found: Any = document
+    for key in path:
+        if not isinstance(found, Mapping) or key not in found:
+            return _ABSENT
+        found = found[key]
+    return found
+
+
+def _equal(found: Any, value: Scalar) -> bool:
+    # Python says True == 1; JSON does not.
+    if isinstance(found, bool) or isinstance(value, bool):
+        return found is value
+    return bool(found == value)
+
+
+def _in_range(found: Any, bounds: Range) -> bool:
+    limits = [limit for limit in (bounds.gt, bounds.gte, bounds.lt, bounds.lte) if limit is not None]
+    if isinstance(found, bool) or not isinstance(found, str | int | float):
+        return False
+    # Numbers compare with numbers and strings with strings; anything else is outside every range.
+    if any(isinstance(limit, str) != isinstance(found, str) for limit in limits):
+        return False
+    value: Any = found
+    return (
+        (bounds.gt is None or value > bounds.gt)
+        and (bounds.gte is None or value >= bounds.gte)
+        and (bounds.lt is None or value < bounds.lt)
+        and (bounds.lte is None or value <= bounds.lte)
+    )

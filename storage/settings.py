@@ -1,0 +1,47 @@
+"""The storage section of the settings."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class StorageSettings(BaseModel):
+    """How a shard keeps its points."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seal_rows: int = Field(
+        default=4096,
+        ge=1,
+        le=1_000_000,
+        description="Rows. Recent writes are searched one by one until there are this many; "
+        "then they become an indexed segment.",
+    )
+    merge_factor: int = Field(
+        default=4,
+        ge=2,
+        le=64,
+        description="Segments. This many of about the same size are merged into one.",
+    )
+    flush_rows: int = Field(
+        default=8192,
+        ge=1,
+        le=1_000_000,
+        description="Rows. Acknowledged writes go to the LanceDB table when there are this many.",
+    )
+    flush_interval_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=86_400,
+        description="Seconds. Acknowledged writes go to the LanceDB table at the latest after this time.",
+    )
+    max_pending_bytes: int = Field(
+        default=256 * 2**20,
+        ge=2**20,
+        description="Bytes of vectors waiting for the disk, per shard; "
+        "beyond them writes are refused as overload.",
+    )
+    max_commit_rows: int = Field(
+        default=8192,
+        ge=1,
+        le=1_000_000,
+        description="Rows. Waiting writes share one durable file up to about this many.",
+    )

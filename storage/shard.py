@@ -1,0 +1,66 @@
+"""What a shard is, written into its folder once, so that the folder explains itself."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from storage import files
+from vectoray.core.errors import CorruptData
+from vectoray.core.model import IndexKind, IndexOptions, Metric
+
+LOG, SEGMENTS, DEAD, TABLE, QUARANTINE = "log", "segments", "dead", "table", "quarantine"
+LOCK, COUNTER, _SPEC = "LOCK", "GENERATION", "shard.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSpec:
+    """What every file of a shard agrees on."""
+
+    dimension: int
+    metric: Metric
+    index: IndexOptions
+
+
+def create_shard(directory: Path, spec: ShardSpec) -> None:
+    """Make an empty shard. One that is there already is left as it is.
+
+    Raises:
+        OSError: The folder may be there in part; creating it again completes it.
+    """
+    if shard_exists(directory):
+        return
+    for name in (LOG, SEGMENTS, DEAD, TABLE):
+        files.make_dir_durable(directory / name)
+    # The description comes last: a folder that has one is complete.
+    files.write_json_durable(
+        directory / _SPEC,
+        {
+            "format": _FORMAT,
+            "dimension": spec.dimension,
+            "metric": spec.metric.value,
+            "index": {**asdict(spec.index), "kind": spec.index.kind.value},
+        },
+    )
+
+
+def shard_exists(directory: Path) -> bool:
+    """Whether a complete shard lies here."""
+    return (directory / _SPEC).is_file()
+
+
+def read_spec(directory: Path) -> ShardSpec:
+    """What the shard in this folder is.
+
+    Raises:
+        FileNotFoundError: There is no shard.
+        CorruptData: Its description is damaged, or of a later format.
+    """
+    value = files.read_json(directory / _SPEC)
+    index = value["index"]
+    if value["format"] != _FORMAT or not isinstance(index, dict):
+        raise CorruptData("A shard has a format that this version does not read.")
+    return ShardSpec(
+        dimension=int(str(value["dimension"])),
+        metric=Metric(str(value["metric"])),
+        index=IndexOptions(**{**index, "kind": IndexKind(index["kind"])}),
+    )
