@@ -1,6 +1,6 @@
-"""What a collection of shards can do, wherever the shards live."""
+"""What a collection of shards can do, wherever they live, and what their hosts do for it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from vectoray.core.model import Collection, CollectionStats, Point, PointBatch, SearchQuery, SearchResult
@@ -39,3 +39,34 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Release what the engine holds. Acknowledged writes are safe without it."""
+
+
+class ShardHost(Protocol):
+    """Owner of some shards, in this process or elsewhere: what an engine fans out to.
+
+    ``shards`` are numbers of shards of the collection that this host owns.
+    """
+
+    async def create(self, collection: Collection, shards: Sequence[int]) -> None:
+        """Make empty shards; those that are there are left as they are."""
+
+    async def drop(self, collection: Collection, shards: Sequence[int]) -> None:
+        """Close shards and remove their data; those that are gone are no error."""
+
+    async def upsert(self, collection: Collection, parts: Mapping[int, PointBatch]) -> int:
+        """Write each shard's batch durably. Returns how many rows were written."""
+
+    async def delete(self, collection: Collection, parts: Mapping[int, Sequence[str]]) -> list[str]:
+        """Delete ids from their shards durably. Returns those that existed."""
+
+    async def get(self, collection: Collection, parts: Mapping[int, Sequence[str]]) -> list[Point]:
+        """The points that exist among each shard's ids."""
+
+    async def search(self, collection: Collection, shards: Sequence[int], query: SearchQuery) -> SearchResult:
+        """The best hits over these shards."""
+
+    async def stats(self, collections: Sequence[tuple[Collection, Sequence[int]]]) -> list[CollectionStats]:
+        """How full these shards are, summed for each collection."""
+
+    async def close(self) -> None:
+        """Close every shard."""

@@ -1,0 +1,99 @@
+"""The engine over any shard hosts: splits by shard, asks the hosts at once, merges. Never answers in part."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from cluster.engine import ShardHost
+from cluster.fan_out import fan_out
+from cluster.placement import host_of, split_batch, split_rows
+from cluster.shards import sum_stats
+from vectoray.core.model import (
+    Collection,
+    CollectionStats,
+    Point,
+    PointBatch,
+    SearchQuery,
+    SearchResult,
+    merge_hits,
+)
+
+_T = TypeVar("_T")
+
+
+class ShardedEngine:
+    """An `cluster.engine.Engine` over a fixed list of hosts."""
+
+    def __init__(self, hosts: Sequence[ShardHost]) -> None:
+        self._hosts = hosts
+
+    async def create(self, collection: Collection) -> None:
+        """As `Engine.create`."""
+        await fan_out(host.create(collection, shards) for host, shards in self._shards_by_host(collection))
+
+    async def drop(self, collection: Collection) -> None:
+        """As `Engine.drop`."""
+        await fan_out(host.drop(collection, shards) for host, shards in self._shards_by_host(collection))
+
+    async def upsert(self, collection: Collection, batch: PointBatch) -> int:
+        """As `Engine.upsert`."""
+        parts = self._by_host(collection, split_batch(batch, collection.shards))
+        return sum(await fan_out(host.upsert(collection, mine) for host, mine in parts))
+
+    async def delete(self, collection: Collection, ids: Sequence[str]) -> list[str]:
+        """As `Engine.delete`."""
+        parts = self._by_host(collection, _split_ids(ids, collection.shards))
+        results = await fan_out(host.delete(collection, mine) for host, mine in parts)
+        existed = {point_id for result in results for point_id in result}
+        return [point_id for point_id in dict.fromkeys(ids) if point_id in existed]
+
+    async def get(self, collection: Collection, ids: Sequence[str]) -> list[Point | None]:
+        """As `Engine.get`."""
+        parts = self._by_host(collection, _split_ids(ids, collection.shards))
+        results = await fan_out(host.get(collection, mine) for host, mine in parts)
+        found = {point.id: point for result in results for point in result}
+        return [found.get(point_id) for point_id in ids]
+
+    async def search(self, collection: Collection, query: SearchQuery) -> SearchResult:
+        """As `Engine.search`."""
+        parts = self._shards_by_host(collection)
+        results = await fan_out(host.search(collection, shards, query) for host, shards in parts)
+        return merge_hits([result.hits for result in results], query.top_k)
+
+    async def stats(self, collections: Sequence[Collection]) -> list[CollectionStats]:
+        """As `Engine.stats`."""
+        asked: dict[int, list[tuple[Collection, list[int]]]] = {}
+        for collection in collections:
+            for number, shards in self._placement(collection).items():
+                asked.setdefault(number, []).append((collection, shards))
+        answers = await fan_out(self._hosts[number].stats(request) for number, request in asked.items())
+        parts: dict[str, list[CollectionStats]] = {collection.id: [] for collection in collections}
+        for request, answer in zip(asked.values(), answers, strict=True):
+            for (collection, _), stats in zip(request, answer, strict=True):
+                parts[collection.id].append(stats)
+        return [sum_stats(parts[collection.id]) for collection in collections]
+
+    async def close(self) -> None:
+        """As `Engine.close`."""
+        await fan_out(host.close() for host in self._hosts)
+
+    def _placement(self, collection: Collection) -> dict[int, list[int]]:
+        placement: dict[int, list[int]] = {}
+        for shard in range(collection.shards):
+            placement.setdefault(host_of(collection.id, shard, len(self._hosts)), []).append(shard)
+        return placement
+
+    def _shards_by_host(self, collection: Collection) -> list[tuple[ShardHost, list[int]]]:
+        return [(self._hosts[number], shards) for number, shards in self._placement(collection).items()]
+
+    def _by_host(
+        self, collection: Collection, parts: Mapping[int, _T]
+    ) -> list[tuple[ShardHost, dict[int, _T]]]:
+        return [
+            (host, mine)
+            for host, shards in self._shards_by_host(collection)
+            if (mine := {shard: parts[shard] for shard in shards if shard in parts})
+        ]
+
+
+def _split_ids(ids: Sequence[str], shards: int) -> dict[int, list[str]]:
+    return {shard: [ids[row] for row in rows] for shard, rows in split_rows(ids, shards).items()}

@@ -1,0 +1,172 @@
+"""The shards one process owns: opened when first asked for, kept open, closed together."""
+
+import asyncio
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from cluster.fan_out import fan_out
+from storage import files
+from storage.settings import StorageSettings
+from storage.shard import ShardSpec, create_shard, shard_exists
+from storage.writer import ShardWriter
+from vectoray.core.errors import ShardLocked, ShardUnavailable, Unavailable
+from vectoray.core.model import (
+    Collection,
+    CollectionStats,
+    Point,
+    PointBatch,
+    SearchQuery,
+    SearchResult,
+    merge_hits,
+)
+
+_log = structlog.get_logger(__name__)
+_T = TypeVar("_T")
+
+
+class OpenShards:
+    """A `cluster.engine.ShardHost` in this process: ``<data>/collections/<id>/shard-0000`` and so on."""
+
+    def __init__(self, data_dir: Path, settings: StorageSettings) -> None:
+        self._root = data_dir / "collections"
+        self._settings = settings
+        self._open: dict[tuple[str, int], asyncio.Task[ShardWriter]] = {}
+        self._closed = False
+
+    async def create(self, collection: Collection, shards: Sequence[int]) -> None:
+        """As `cluster.engine.ShardHost.create`."""
+        spec = ShardSpec(collection.dimension, collection.metric, collection.index)
+        for shard in shards:
+            with files.disk_errors("making a shard"):
+                await asyncio.to_thread(create_shard, self._directory(collection, shard), spec)
+
+    async def drop(self, collection: Collection, shards: Sequence[int]) -> None:
+        """As `cluster.engine.ShardHost.drop`."""
+        for shard in shards:
+            opening = self._open.pop((collection.id, shard), None)
+            if opening is not None and not (await _outcome(opening)):
+                await asyncio.to_thread(opening.result().close, flush=False)
+            with files.disk_errors("removing a shard"):
+                await asyncio.to_thread(_remove_tree, self._directory(collection, shard))
+        with files.disk_errors("removing a collection"):
+            await asyncio.to_thread(_remove_if_empty, self._root / collection.id)
+
+    async def upsert(self, collection: Collection, parts: Mapping[int, PointBatch]) -> int:
+        """As `cluster.engine.ShardHost.upsert`."""
+
+        async def write(shard: int, batch: PointBatch) -> int:
+            writer = await self._writer(collection, shard)
+            return await asyncio.wrap_future(writer.upsert(batch))
+
+        return sum(await fan_out(write(shard, batch) for shard, batch in parts.items()))
+
+    async def delete(self, collection: Collection, parts: Mapping[int, Sequence[str]]) -> list[str]:
+        """As `cluster.engine.ShardHost.delete`."""
+
+        async def write(shard: int, ids: Sequence[str]) -> list[str]:
+            writer = await self._writer(collection, shard)
+            return await asyncio.wrap_future(writer.delete(ids))
+
+        existed = await fan_out(write(shard, ids) for shard, ids in parts.items())
+        return [point_id for part in existed for point_id in part]
+
+    async def get(self, collection: Collection, parts: Mapping[int, Sequence[str]]) -> list[Point]:
+        """As `cluster.engine.ShardHost.get`."""
+        found = []
+        for shard, ids in parts.items():
+            writer = await self._writer(collection, shard)
+            found += [point for point_id in ids if (point := writer.get(point_id)) is not None]
+        return found
+
+    async def search(self, collection: Collection, shards: Sequence[int], query: SearchQuery) -> SearchResult:
+        """As `cluster.engine.ShardHost.search`."""
+        writers = [await self._writer(collection, shard) for shard in shards]
+        if query.filter is None:
+            # Well under a millisecond: handing it to a thread would cost more.
+            results = [writer.search(query) for writer in writers]
+        else:
+            results = [await asyncio.to_thread(writer.search, query) for writer in writers]
+        return merge_hits([result.hits for result in results], query.top_k)
+
+    async def stats(self, collections: Sequence[tuple[Collection, Sequence[int]]]) -> list[CollectionStats]:
+        """As `cluster.engine.ShardHost.stats`."""
+        return [
+            sum_stats([(await self._writer(collection, shard)).stats() for shard in shards])
+            for collection, shards in collections
+        ]
+
+    async def close(self) -> None:
+        """Close every shard, writing what is waiting."""
+        self._closed = True
+        opening, self._open = list(self._open.values()), {}
+        for task in opening:
+            if not await _outcome(task):
+                await asyncio.to_thread(task.result().close)
+
+    def _directory(self, collection: Collection, shard: int) -> Path:
+        return self._root / collection.id / f"shard-{shard:04d}"
+
+    async def _writer(self, collection: Collection, shard: int) -> ShardWriter:
+        """The shard's owner, opened once however many ask at the same time."""
+        if self._closed:
+            raise Unavailable("The shard host is stopping.")
+        key = (collection.id, shard)
+        opening = self._open.get(key)
+        if opening is None:
+            opening = asyncio.create_task(self._open_shard(collection, shard))
+            self._open[key] = opening
+        try:
+            # A caller that goes away must not cancel the opening for the others.
+            return await asyncio.shield(opening)
+        except BaseException:
+            if opening.done() and self._open.get(key) is opening:
+                del self._open[key]
+            raise
+
+    async def _open_shard(self, collection: Collection, shard: int) -> ShardWriter:
+        directory = self._directory(collection, shard)
+        if not shard_exists(directory):
+            raise ShardUnavailable(
+                f"Shard {shard} of the collection is not on the host that should have it.", {"shard": shard}
+            )
+        try:
+            with files.disk_errors("opening a shard"):
+                return await asyncio.to_thread(ShardWriter, directory, self._settings)
+        except ShardLocked as error:
+            _log.warning("shard_locked", shard=shard, collection=collection.id, **error.details)
+            raise ShardUnavailable(
+                f"Shard {shard} is still owned by the process that is being replaced; try again in a moment.",
+                {"shard": shard},
+            ) from error
+
+
+def sum_stats(parts: Sequence[CollectionStats]) -> CollectionStats:
+    """The stats of several parts of a collection, taken together."""
+    return CollectionStats(
+        points=sum(part.points for part in parts),
+        last_write_ms=max((part.last_write_ms for part in parts), default=0),
+    )
+
+
+async def _outcome(task: "asyncio.Task[_T]") -> BaseException | None:
+    """Wait for a task and say how it failed, if it did."""
+    await asyncio.wait([task])
+    return task.exception()
+
+
+def _remove_tree(directory: Path) -> None:
+    """Remove a folder and all in it. It is renamed first, so that no half-removed shard can be opened."""
+    if directory.exists():
+        doomed = directory.with_name(files.TEMPORARY_PREFIX + directory.name)
+        shutil.rmtree(doomed, ignore_errors=True)
+        directory.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+def _remove_if_empty(directory: Path) -> None:
+    if directory.is_dir() and not any(directory.iterdir()):
+        directory.rmdir()
