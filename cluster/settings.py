@@ -1,0 +1,63 @@
+"""The cluster section of the settings."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ClusterSettings(BaseModel):
+    """How much Ray runs, and how long it may take."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_cpus: int | None = Field(
+        default=None,
+        ge=1,
+        description="CPUs that Ray may plan with; null means all of this machine.",
+    )
+    object_store_bytes: int = Field(
+        default=200 * 2**20,
+        ge=80 * 2**20,
+        description="Bytes of shared memory for data on its way between Ray workers.",
+    )
+    dashboard_port: int = Field(
+        default=8265,
+        ge=1,
+        le=65_535,
+        description="Port of the Ray dashboard on 127.0.0.1; another free one is taken when it is busy.",
+    )
+    shards_per_collection: int = Field(
+        default=2,
+        ge=1,
+        le=1024,
+        description="Shards of a new collection. Fixed for the collection's life: it bounds how many hosts "
+        "can share its work.",
+    )
+    shard_hosts: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Processes that own shards.",
+    )
+    shard_queue_length: int = Field(
+        default=512,
+        ge=1,
+        le=100_000,
+        description="Calls that may wait for one shard host before more are refused as overload.",
+    )
+    shard_timeout_s: float = Field(
+        default=15.0,
+        gt=0,
+        le=600,
+        description="Seconds after which a shard that does not answer fails the request.",
+    )
+    gateway_replicas: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Processes that speak HTTP.",
+    )
+    gateway_queue_length: int = Field(
+        default=512,
+        ge=1,
+        le=100_000,
+        description="Requests that may wait for the gateways before more are refused as overload.",
+    )
