@@ -2,8 +2,9 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vectoray.core.errors import Unavailable
 
@@ -19,6 +20,7 @@ class ServerFile:
         ray_address: Host and port at which a driver joins Ray.
         ray_token_path: File with the secret that Ray's ports ask for.
         session_dir: Ray's folder of logs and sockets.
+        settings: What a driver that joins needs of the server's settings, as JSON values.
     """
 
     pid: int
@@ -31,6 +33,7 @@ class ServerFile:
     ray_token_path: str
     data_dir: str
     session_dir: str
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def write(self) -> None:
         """Put the file into its data folder, at once, readable by its owner alone."""

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -12,15 +13,17 @@ from storage.log import WriteLog
 from storage.manifest import Manifest, manifest_generations, manifest_path, publish_manifest, read_manifest
 from storage.reader import open_view
 from storage.segment import build_segment
-from storage.table import PointTable
 from storage.view import ShardView
 from vectoray.core.errors import CorruptData
+
+if TYPE_CHECKING:
+    from storage.table import PointTable
 
 _logger = structlog.get_logger(__name__)
 
 
 def recover(
-    directory: Path, spec: shard.ShardSpec, log: WriteLog, open_table: Callable[[], PointTable]
+    directory: Path, spec: shard.ShardSpec, log: WriteLog, open_table: Callable[[], "PointTable"]
 ) -> tuple[Manifest, ShardView]:
     """The current manifest, and the state after the last write that reached the log.
 
@@ -32,7 +35,7 @@ def recover(
         manifest, view = _open(directory, spec, log)
     except CorruptData as error:
         _logger.warning("shard_rebuild_started", reason=error.message)
-        manifest, view = _rebuild(directory, spec, log, open_table())
+        manifest, view = _rebuild(directory, spec, log, open_table)
         _logger.warning("shard_rebuild_finished", points=view.head.points)
     return manifest, view
 
@@ -47,7 +50,7 @@ def _open(directory: Path, spec: shard.ShardSpec, log: WriteLog) -> tuple[Manife
 
 
 def _rebuild(
-    directory: Path, spec: shard.ShardSpec, log: WriteLog, table: PointTable
+    directory: Path, spec: shard.ShardSpec, log: WriteLog, open_table: Callable[[], "PointTable"]
 ) -> tuple[Manifest, ShardView]:
     """One segment from the table, then the whole log over it.
 
@@ -55,11 +58,12 @@ def _rebuild(
     first brings each of their ids back to an older state, and then forward again to its last.
     """
     oldest = log.oldest_seq()
+    batches = list(log.read_after(oldest - 1))
+    table = open_table()
     if oldest > table.flushed_seq + 1:
         raise CorruptData(
             f"Writes {table.flushed_seq + 1} to {oldest - 1} are neither in the log nor in the table."
         )
-    batches = list(log.read_after(oldest - 1))
     rows = table.read_all()
     generations = manifest_generations(directory)
     _quarantine(directory, generations)

@@ -8,13 +8,14 @@ from vectoray.core.model import FloatMatrix, FloatVector, Metric
 # float32 sums over a thousand dimensions differ by about this much, relative to the vectors' lengths,
 # depending on the order of additions.
 _ROUNDING = 1e-5
+_MAX = float(np.finfo(np.float32).max)
 _BLOCK_ROWS = 4096
 
 
 def norms(vectors: FloatMatrix) -> FloatVector:
     """Euclidean lengths: float32, shape (n,). Summed in float64, so tiny and huge values keep theirs."""
     squares: npt.NDArray[np.float64] = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
-    lengths: FloatVector = np.sqrt(squares).astype(np.float32)
+    lengths: FloatVector = np.minimum(np.sqrt(squares), _MAX).astype(np.float32)
     return lengths
 
 
@@ -33,8 +34,7 @@ def exact_scores(metric: Metric, query: FloatVector, vectors: FloatMatrix) -> np
         lengths = np.sqrt(np.square(wide).sum(axis=1)) * np.sqrt(np.square(wide_query).sum())
         products = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
         products = np.clip(products, -1.0, 1.0)
-    limit = float(np.finfo(np.float32).max)
-    return np.clip(products, -limit, limit).astype(np.float32)
+    return np.clip(products, -_MAX, _MAX).astype(np.float32)
 
 
 def scan(

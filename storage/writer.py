@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from math import log
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import structlog
@@ -25,9 +26,11 @@ from storage.reader import write_dead_rows
 from storage.recovery import recover
 from storage.segment import Segment, SegmentRows, build_segment, concatenate
 from storage.settings import StorageSettings
-from storage.table import PointTable
 from storage.view import Head, LiveSegment
 from vectoray.core.model import CollectionStats, Point, PointBatch, SearchQuery, SearchResult
+
+if TYPE_CHECKING:
+    from storage.table import PointTable
 
 _log = structlog.get_logger(__name__)
 
@@ -64,6 +67,7 @@ class ShardWriter:
         self._maintenance_lock = threading.Lock()
         self._due = threading.Event()
         self._closing = threading.Event()
+        self.closed = False
         self._flushed_at_s = time.monotonic()
         self._commits = GroupCommit(
             self._wal, self._view, settings, apply_lock=self._apply_lock, on_commit=self._committed
@@ -108,6 +112,7 @@ class ShardWriter:
 
     def close(self, *, flush: bool = True) -> None:
         """Commit what waits, write the table if ``flush``, and give the shard to whoever comes next."""
+        self.closed = True
         self._commits.close()
         self._closing.set()
         self._due.set()
@@ -238,11 +243,14 @@ class ShardWriter:
     def _drop_unneeded(self) -> None:
         self._wal.drop_through(min(self._manifest.sealed_seq, self._manifest.flushed_seq))
 
-    def _open_table(self) -> PointTable:
+    def _open_table(self) -> "PointTable":
         return self._table
 
     @cached_property
-    def _table(self) -> PointTable:
+    def _table(self) -> "PointTable":
+        # Lance takes 100 MB and most of a second: a process that only reads the catalog should not pay it.
+        from storage.table import PointTable  # noqa: PLC0415
+
         return PointTable(self._directory / shard.TABLE, self.spec.dimension)
 
     # The maintenance thread.

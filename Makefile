@@ -1,0 +1,45 @@
+# Everything a developer types. `make` alone lists the targets.
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check down clean format lock install-server
+
+PORT ?= 8000
+PYTHON ?= python3
+export PORT PYTHON
+BIN := .venv/bin
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: ## Make .venv and install the server and the development tools
+	@scripts/install.sh server dev
+
+install-server:
+	@scripts/install.sh server
+
+demo: install-server ## Start a server, ingest the examples, ask three questions (PORT=8000)
+	@scripts/demo.sh
+
+test: install ## Run all tests
+	@$(BIN)/pytest
+
+check: install ## Format, lint, types, import rules and unit tests, in under a minute
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/pytest -q tests/unit
+
+down: ## Stop the demo server
+	@if [ -x $(BIN)/vectoray ]; then $(BIN)/vectoray down --data-dir .demo; else echo "Nothing is installed."; fi
+
+clean: down ## Stop the demo server; remove its data, the caches and .venv
+	@rm -rf .demo .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+format: install ## Format and fix what can be fixed
+	@$(BIN)/ruff check --fix --quiet
+	@$(BIN)/ruff format
+
+lock: install ## Write constraints.txt from what .venv holds
+	@scripts/lock.sh

@@ -1,0 +1,134 @@
+"""Entry point: ingest a folder into a collection of a running server, as a driver of its Ray.
+
+``python -m pipelines.run PATH --collection-id UUID --data-dir DIR [--report FILE]``. Progress goes to stderr;
+the report is JSON. Exit status: 0 when the run ended, even with failed documents; 2 for a mistake of the
+caller, in one sentence on stderr; 1 otherwise.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster import ray_environment
+from cluster.server_file import ServerFile
+from cluster.settings import ClusterSettings
+from pipelines.report import Report
+from pipelines.settings import PipelineSettings
+from pipelines.sources import list_documents
+from storage.catalog import Catalog
+from vectoray.core.errors import (
+    CollectionNotFound,
+    InvalidRequest,
+    NotFound,
+    Unavailable,
+    VectorayError,
+)
+from vectoray.core.model import Collection
+
+
+@dataclass(frozen=True, slots=True)
+class IngestRequest:
+    """What to ingest, and where.
+
+    Attributes:
+        path: A document or a folder of documents.
+        collection_id: A collection with an embedding model.
+    """
+
+    path: Path
+    collection_id: str
+
+
+def run(request: IngestRequest, server: ServerFile) -> Report:
+    """Ingest, on the Ray of a running server that this process joins and leaves again.
+
+    Raises:
+        InvalidRequest: The path is not there, or the collection has no embedding model.
+        CollectionNotFound: No such collection.
+    """
+    started_s = time.monotonic()
+    pipelines = PipelineSettings.model_validate(server.settings["pipelines"])
+    cluster = ClusterSettings.model_validate(server.settings["cluster"])
+    listing = list_documents(request.path, max_file_bytes=pipelines.max_file_bytes)
+    collection = asyncio.run(_collection(request.collection_id, server))
+    report = Report(failed=list(listing.refused), skipped=listing.skipped, documents=len(listing.refused))
+    if listing.documents:
+        _run_on_ray(listing.documents, collection, server, cluster, pipelines, report)
+    report.seconds = round(time.monotonic() - started_s, 3)
+    return report
+
+
+def _run_on_ray(  # noqa: PLR0917
+    documents: Any,
+    collection: Collection,
+    server: ServerFile,
+    cluster: ClusterSettings,
+    pipelines: PipelineSettings,
+    report: Report,
+) -> None:
+    ray_environment.apply(Path(server.ray_token_path))
+    # Ray reads its environment when it is imported.
+    from cluster import runtime  # noqa: PLC0415
+    from pipelines.plan import ingestion_rows  # noqa: PLC0415
+
+    runtime.join(server)
+    try:
+        rows = ingestion_rows(
+            documents,
+            collection,
+            cache_dir=Path(server.data_dir) / "models",
+            cluster=cluster,
+            pipelines=pipelines,
+        )
+        for row in rows:
+            report.add(row)
+    finally:
+        runtime.leave()
+
+
+async def _collection(collection_id: str, server: ServerFile) -> Collection:
+    catalog = await Catalog.open(server.settings["catalog_url"])
+    try:
+        collection = await catalog.by_id(collection_id)
+    finally:
+        await catalog.dispose()
+    if collection is None:
+        raise CollectionNotFound.of(collection_id)
+    if collection.embedding_model is None:
+        raise InvalidRequest(
+            f"Collection '{collection.name}' has no embedding model, so it takes vectors, not documents."
+        )
+    return collection
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line, run, and report. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.run", description="Ingest a folder.")
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--collection-id", required=True)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--report", type=Path)
+    options = parser.parse_args(arguments)
+    try:
+        report = run(IngestRequest(options.path, options.collection_id), ServerFile.read(options.data_dir))
+    except (InvalidRequest, NotFound, Unavailable) as error:
+        print(error.message, file=sys.stderr)  # noqa: T201
+        return 2
+    except VectorayError as error:
+        print(error.message, file=sys.stderr)  # noqa: T201
+        return 1
+    text = json.dumps(report.to_json(), indent=2)
+    if options.report:
+        options.report.write_text(text)
+    else:
+        print(text)  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

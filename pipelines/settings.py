@@ -1,0 +1,60 @@
+"""The ingestion section of the settings."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class PipelineSettings(BaseModel):
+    """How documents become searchable chunks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    embedding_model: str = Field(
+        default="all-MiniLM-L6-v2",
+        min_length=1,
+        description="Name of the model that turns chunks into vectors, where a collection names none.",
+    )
+    chunk_max_chars: int = Field(
+        default=900,
+        ge=100,
+        le=100_000,
+        description="Characters in a chunk at most. English text has about four to a token, and what a model "
+        "reads beyond its token limit is ignored.",
+    )
+    chunk_overlap_chars: int = Field(
+        default=100,
+        ge=0,
+        le=50_000,
+        description="Characters that a chunk repeats from the end of the one before, at most.",
+    )
+    max_file_bytes: int = Field(
+        default=64 * 2**20,
+        ge=1,
+        le=4 * 2**30,
+        description="Bytes. A larger file is refused.",
+    )
+    max_pdf_pages: int = Field(
+        default=2000,
+        ge=1,
+        le=100_000,
+        description="Pages. A PDF with more is refused.",
+    )
+    embed_batch_rows: int = Field(
+        default=256,
+        ge=1,
+        le=65_536,
+        description="Rows. Chunks that an embedding worker takes at a time.",
+    )
+    embed_actors: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="Embedding workers of one job. Each loads the model once.",
+    )
+
+    @model_validator(mode="after")
+    def _overlap_is_smaller_than_a_chunk(self) -> Self:
+        if self.chunk_overlap_chars >= self.chunk_max_chars:
+            raise ValueError("chunk_overlap_chars must be smaller than chunk_max_chars")
+        return self

@@ -1,0 +1,123 @@
+"""The whole HTTP server as one ASGI callable: it picks the API family by path and opens the services."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache, partial
+
+import structlog
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serve.house import mount_house
+from serve.middleware.body_limit import BodyLimit
+from serve.middleware.deadline import Deadline
+from serve.middleware.host import HostCheck
+from serve.middleware.origin import OriginPolicy
+from serve.middleware.request_id import RequestId
+from serve.openapi import openapi_document
+from serve.services import Services, ServicesOnDemand
+from serve.settings import ServeSettings
+from serve.surface import MountedApp, Surface, mount
+from serve.surfaces.vectorizer.surface import VECTORIZER
+from serve.surfaces.vectory.surface import VECTORY
+from vectoray.core.errors import VectorayError
+
+_log = structlog.get_logger(__name__)
+
+SURFACES: tuple[Surface, ...] = (VECTORY, VECTORIZER)
+
+
+def build_app(
+    settings: ServeSettings,
+    *,
+    open_services: Callable[[], Awaitable[Services]],
+    anonymous_allowed: bool,
+) -> ASGIApp:
+    """The server. Needs no running event loop; nothing is opened yet.
+
+    Args:
+        settings: The HTTP section of the settings.
+        open_services: Called once, at the server's start or at the first request of a family.
+        anonymous_allowed: Whether callers without a credential act as the built-in local user. Only for the
+            local profile on loopback.
+    """
+    services = ServicesOnDemand(open_services)
+    mounted = [mount(surface, anonymous_allowed=anonymous_allowed) for surface in SURFACES]
+    documents = {
+        surface.name: (surface.title, cache(partial(openapi_document, app)))
+        for surface, (_, app) in zip(SURFACES, mounted, strict=True)
+    }
+    families = [
+        _guard(_WithServices(family.app, family, services), family, settings) for family, _ in mounted
+    ]
+    house = mount_house(documents)
+    return _Dispatcher([*families, _guard(house.app, house, settings)], services)
+
+
+def _guard(app: ASGIApp, mounted: MountedApp, settings: ServeSettings) -> MountedApp:
+    """``mounted`` behind everything that a request passes first, outermost last."""
+    answer = mounted.answer_error
+    app = BodyLimit(app, answer, limit_bytes=settings.max_body_bytes)
+    app = Deadline(app, answer, timeout_s=settings.request_timeout_s)
+    app = OriginPolicy(app, answer, allowed_regex=settings.cors_origin_regex)
+    app = HostCheck(app, answer, allowed_hosts=(settings.host, *settings.allowed_hosts))
+    return MountedApp(mounted.prefixes, RequestId(app, answer), answer)
+
+
+class _WithServices:
+    """Gives every request the services, opening them first where that has not been done."""
+
+    def __init__(self, app: ASGIApp, mounted: MountedApp, services: ServicesOnDemand) -> None:
+        self._app = app
+        self._answer_error = mounted.answer_error
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            scope["state"]["services"] = await self._services.get()
+        except VectorayError as error:
+            await self._answer_error(error, scope)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+class _Dispatcher:
+    """Hands each request to the app with the longest prefix of its path; the path stays as it is."""
+
+    def __init__(self, mounted: Sequence[MountedApp], services: ServicesOnDemand) -> None:
+        by_prefix = [(prefix, one.app) for one in mounted for prefix in one.prefixes]
+        self._by_prefix = sorted(by_prefix, key=lambda pair: -len(pair[0]))
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await self._pick(scope["path"])(scope, receive, send)
+
+    def _pick(self, path: str) -> ASGIApp:
+        return next(
+            app
+            for prefix, app in self._by_prefix
+            if path == prefix or path.startswith(f"{prefix}/") or not prefix
+        )
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        """Open the services at the start, close them at the end.
+
+        A server that cannot open them at once starts all the same: its requests are answered as unavailable
+        until it can.
+        """
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await self._services.get()
+                except VectorayError as error:
+                    _log.warning("started_without_services", reason=error.message)
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self._services.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return

@@ -1,0 +1,119 @@
+"""The root of the settings: one section a package, read once by an entry point and passed on.
+
+Order of precedence: command line, environment (``VECTORAY_SERVE__PORT=8001``), the YAML file, defaults.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from cluster.settings import ClusterSettings
+from pipelines.settings import PipelineSettings
+from serve.settings import ServeSettings
+from storage.settings import StorageSettings
+from vectoray.core.errors import InvalidRequest
+
+ENV_PREFIX = "VECTORAY_"
+
+
+class Settings(BaseSettings):
+    """Every setting of a server. Unknown keys are refused."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    data_dir: Path = Field(
+        default=Path("vectoray-data"),
+        description="Folder of the catalog, the shards, the logs and the secrets, used by one server at a time.",
+    )
+    serve: ServeSettings = Field(default=ServeSettings(), description="The HTTP side.")
+    storage: StorageSettings = Field(default=StorageSettings(), description="How shards keep their points.")
+    cluster: ClusterSettings = Field(default=ClusterSettings(), description="What runs on Ray.")
+    pipelines: PipelineSettings = Field(
+        default=PipelineSettings(), description="How documents become chunks."
+    )
+
+    @property
+    def catalog_url(self) -> str:
+        """The catalog's database, an SQLAlchemy URL."""
+        return f"sqlite:///{self.data_dir / 'catalog.db'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  (pydantic passes it by name)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The command line beats the environment, which beats the file (`_FileSource` is the last)."""
+        return (init_settings, env_settings, _FileSource(settings_cls))
+
+
+class _FileSource(PydanticBaseSettingsSource):
+    """The values of the YAML file that `load_settings` has read."""
+
+    values: dict[str, Any] = {}  # noqa: RUF012  (set around one load, see `load_settings`)
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """The whole mapping is given at once by `__call__`."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """The file's values."""
+        return self.values
+
+
+def load_settings(config: Path | None, overrides: dict[str, Any]) -> Settings:
+    """Read the settings.
+
+    Args:
+        config: A YAML file, or None for the defaults.
+        overrides: Values from the command line, nested as the sections are; None means not given.
+
+    Raises:
+        InvalidRequest: The file cannot be read, or a value is unknown or out of bounds. The message names
+            the key, not its value: it might be a secret.
+    """
+    _FileSource.values = _read_yaml(config) if config else {}
+    try:
+        return Settings(**_given(overrides))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {_sentence(problem['type'], problem['msg'])}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise InvalidRequest(f"The settings are not valid: {problems}.") from None
+    finally:
+        _FileSource.values = {}
+
+
+def _sentence(kind: str, message: str) -> str:
+    return "unknown key" if kind == "extra_forbidden" else message[0].lower() + message[1:]
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    """Without what was not given, at any depth."""
+    nested = {key: _given(value) if isinstance(value, dict) else value for key, value in values.items()}
+    return {key: value for key, value in nested.items() if value is not None and value != {}}
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InvalidRequest(f"The configuration file {path} cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        place = getattr(error, "problem_mark", None)
+        where = f" (line {place.line + 1})" if place is not None else ""
+        raise InvalidRequest(f"The configuration file {path} is not valid YAML{where}.") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InvalidRequest(f"The configuration file {path} must hold a mapping of sections.")
+    return values

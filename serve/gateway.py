@@ -1,0 +1,47 @@
+"""What a gateway replica runs: the ASGI application over the engine on Ray."""
+
+from collections.abc import Callable
+
+from cluster.embedder import RemoteEmbedder
+from cluster.ray_engine import RayEngine
+from cluster.runtime import AsgiApp
+from serve.app import build_app
+from serve.config import Settings
+from serve.logs import configure_logs
+from serve.preflight import is_loopback
+from serve.service.limits import CollectionDefaults, Limits
+from serve.services import Services
+from storage.catalog import Catalog
+from vectoray.embedding import describe_model
+
+
+def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
+    """A function that builds the application in the gateway's own process.
+
+    Args:
+        settings: With an absolute data folder.
+    """
+
+    async def open_services() -> Services:
+        model = describe_model(settings.pipelines.embedding_model)
+        return await Services.open(
+            catalog=await Catalog.open(settings.catalog_url),
+            engine=RayEngine(settings.cluster),
+            embedder=RemoteEmbedder(timeout_s=settings.cluster.shard_timeout_s),
+            models=[model],
+            defaults=CollectionDefaults(shards=settings.cluster.shards_per_collection, embedding_model=model),
+            limits=Limits(
+                max_dimension=settings.serve.max_dimension,
+                max_batch_points=settings.serve.max_batch_points,
+            ),
+        )
+
+    def build() -> AsgiApp:
+        configure_logs()
+        return build_app(
+            settings.serve,
+            open_services=open_services,
+            anonymous_allowed=is_loopback(settings.serve.host),
+        )
+
+    return build

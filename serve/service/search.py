@@ -1,0 +1,111 @@
+"""Searches a collection, by a vector or by a text that the collection's model turns into one."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cluster.engine import Engine
+from serve.auth import Principal
+from serve.service.ownership import Address, find_collection
+from storage.catalog import Catalog
+from vectoray.core.errors import InvalidRequest
+from vectoray.core.filters import Filter
+from vectoray.core.model import Collection, FloatMatrix, FloatVector, Metric, SearchQuery, SearchResult
+from vectoray.core.vectors import check_vector
+
+
+class TextEmbedder(Protocol):
+    """Turns texts into vectors, wherever the models live."""
+
+    async def embed(self, model: str, texts: Sequence[str]) -> FloatMatrix:
+        """The vectors of ``texts``: float32, shape (len(texts), dimension of ``model``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """A question, with either ``vector`` or ``text``.
+
+    Attributes:
+        vector: float32, shape (d,), not checked yet.
+        top_k: How many hits at most; the API family has checked its bounds.
+        metric: What the caller believes the collection's metric to be, if they said.
+    """
+
+    vector: FloatVector | None = None
+    text: str | None = None
+    top_k: int = 10
+    filter: Filter | None = None
+    score_threshold: float | None = None
+    include_vectors: bool = False
+    metric: Metric | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchAnswer:
+    """Hits, best first.
+
+    Attributes:
+        elapsed_ms: From the request's arrival here to the answer.
+    """
+
+    collection: Collection
+    hits: SearchResult
+    elapsed_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchService:
+    """Questions to one collection at a time."""
+
+    catalog: Catalog
+    engine: Engine
+    embedder: TextEmbedder
+
+    async def search(self, caller: Principal, address: Address, request: SearchRequest) -> SearchAnswer:
+        """Answer ``request``.
+
+        Raises:
+            CollectionNotFound: There is no such collection that the caller may see.
+            DimensionMismatch, InvalidRequest: The question cannot be asked of this collection.
+        """
+        started = time.perf_counter()
+        collection = await find_collection(self.catalog, caller, address)
+        _check_metric(collection, request.metric)
+        query = SearchQuery(
+            vector=await self._vector(collection, request),
+            top_k=request.top_k,
+            filter=request.filter,
+            score_threshold=request.score_threshold,
+            include_vectors=request.include_vectors,
+        )
+        hits = await self.engine.search(collection, query)
+        return SearchAnswer(collection, hits, (time.perf_counter() - started) * 1000)
+
+    async def _vector(self, collection: Collection, request: SearchRequest) -> FloatVector:
+        if (request.vector is None) == (request.text is None):
+            raise InvalidRequest("Send either 'vector' or 'text', and not both.")
+        vector = request.vector
+        if vector is None:
+            vector = await self._embed(collection, request.text or "")
+        return check_vector(vector, dimension=collection.dimension, metric=collection.metric, where="vector")
+
+    async def _embed(self, collection: Collection, text: str) -> FloatVector:
+        if collection.embedding_model is None:
+            raise InvalidRequest(
+                f"Collection '{collection.name}' has no embedding model; search it with a vector.",
+                {"at": "text"},
+            )
+        if not text.strip():
+            raise InvalidRequest("'text' is empty.", {"at": "text"})
+        vector: FloatVector = (await self.embedder.embed(collection.embedding_model, [text]))[0]
+        return vector
+
+
+def _check_metric(collection: Collection, expected: Metric | None) -> None:
+    if expected is not None and expected is not collection.metric:
+        raise InvalidRequest(
+            f"Collection '{collection.name}' is compared with another metric than the one asked for; it was "
+            "chosen when the collection was created.",
+            {"at": "distance_metric"},
+        )

@@ -1,0 +1,117 @@
+"""All services of one process, opened together and closed together."""
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from cluster.engine import Engine
+from serve.service.collections import CollectionService
+from serve.service.completion import Completion
+from serve.service.health import HealthService
+from serve.service.limits import CollectionDefaults, Limits
+from serve.service.points import PointService
+from serve.service.recovery import recover_unfinished
+from serve.service.search import SearchService, TextEmbedder
+from storage.catalog import Catalog
+from vectoray.core.errors import Unavailable, VectorayError
+from vectoray.embedding import ModelInfo
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What handlers call. Built by `open`.
+
+    Attributes:
+        models: The embedding models that collections may use.
+    """
+
+    collections: CollectionService
+    points: PointService
+    search: SearchService
+    health: HealthService
+    models: Sequence[ModelInfo]
+    catalog: Catalog
+    engine: Engine
+    completion: Completion
+
+    @classmethod
+    async def open(
+        cls,
+        *,
+        catalog: Catalog,
+        engine: Engine,
+        embedder: TextEmbedder,
+        models: Sequence[ModelInfo],
+        defaults: CollectionDefaults,
+        limits: Limits,
+    ) -> "Services":
+        """Finish what a crash interrupted, and build the services. They own ``catalog`` and ``engine``."""
+        await recover_unfinished(catalog, engine)
+        completion = Completion()
+        collections = CollectionService(catalog, engine, limits, defaults, completion)
+        return cls(
+            collections=collections,
+            points=PointService(catalog, engine, limits),
+            search=SearchService(catalog, engine, embedder),
+            health=HealthService(collections),
+            models=tuple(models),
+            catalog=catalog,
+            engine=engine,
+            completion=completion,
+        )
+
+    async def close(self) -> None:
+        """Let what must not stop halfway end, then release the engine and the catalog."""
+        await self.completion.wait()
+        await self.engine.close()
+        await self.catalog.dispose()
+
+
+class ServicesOnDemand:
+    """Opens the services once, at the server's start or at the first request, whichever comes first.
+
+    Building an application needs no event loop this way. When opening fails, the next request tries again.
+    """
+
+    def __init__(self, open_services: Callable[[], Awaitable[Services]]) -> None:
+        self._open_services = open_services
+        self._opening: asyncio.Task[Services] | None = None
+
+    async def get(self) -> Services:
+        """The services.
+
+        Raises:
+            Unavailable: They cannot be opened now.
+        """
+        if self._opening is None or _failed(self._opening):
+            # Not the first caller's to cancel: others wait for it too.
+            loop = asyncio.get_running_loop()
+            self._opening = loop.create_task(self._open(), context=contextvars.Context())
+        return await asyncio.shield(self._opening)
+
+    async def close(self) -> None:
+        """Close the services if they are open."""
+        opening, self._opening = self._opening, None
+        if opening is None:
+            return
+        await asyncio.wait([opening])
+        if not _failed(opening):
+            await opening.result().close()
+
+    async def _open(self) -> Services:
+        try:
+            return await self._open_services()
+        except VectorayError:
+            raise
+        except Exception as error:
+            _log.exception("services_not_opened")
+            raise Unavailable("The server is not ready.") from error
+
+
+def _failed(task: asyncio.Task[Services]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)

@@ -1,0 +1,53 @@
+"""Settings of the HTTP side: where it listens, whom it answers, and how much it accepts."""
+
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+_THIS_MACHINE = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
+
+
+class ServeSettings(BaseModel):
+    """One section of the root settings; see each field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: Annotated[str, Field(min_length=1, description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535, description="TCP port to listen on.")] = 8000
+    max_body_bytes: Annotated[
+        int, Field(ge=1024, le=1 << 30, description="Largest request body, in bytes; a larger one is 413.")
+    ] = 32 * 1024 * 1024
+    max_dimension: Annotated[
+        int, Field(ge=1, le=65536, description="Largest dimension a new collection may have.")
+    ] = 16384
+    max_batch_points: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Most vectors one request may insert.")
+    ] = 10_000
+    request_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="Seconds until a request without an answer gets a 503.")
+    ] = 30.0
+    cors_origin_regex: Annotated[
+        str,
+        Field(
+            description="Origins of web pages that may call this server, as a regular expression for the "
+            "whole origin. A page of any other origin is refused, pages of this server excepted."
+        ),
+    ] = _THIS_MACHINE
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Field(
+            description="Names, without port, that a request's Host header may have besides localhost, "
+            "127.0.0.1, [::1] and `host`. '*' accepts every name, which is safe only where every request "
+            "needs a credential."
+        ),
+    ] = ()
+
+    @field_validator("cors_origin_regex")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return value

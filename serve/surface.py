@@ -1,0 +1,200 @@
+"""One API family as a value, and the FastAPI app made of it.
+
+Families differ in paths, wire types, credential and error envelope; everything else is here once. Every
+error under a family's paths leaves in its envelope: ours, validation, unknown paths and methods, crashes.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Scope
+
+import vectoray
+from serve.auth import Credential, Principal, authenticate
+from serve.json_io import JsonRequest
+from vectoray.core.errors import BodyTooLarge, InternalError, InvalidRequest, Unauthenticated, VectorayError
+
+_log = structlog.get_logger(__name__)
+
+_SHOWN_FAULTS = 16
+_ERROR_STATUSES = (400, 401, 403, 404, 409, 413, 500, 503)
+_RETRY_AFTER_S = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """One API family.
+
+    Attributes:
+        name: In paths and logs, such as ``vectorizer``.
+        title: For people.
+        prefixes: Paths that begin so are the family's, unless another family has a longer one.
+        router: The handlers, made by `surface_router`.
+        credential: Finds the credential in a request's headers.
+        render_error: An error, and the name of the handler it comes from ("" before one is chosen), in the
+            family's envelope.
+        render_http_error: An HTTP status and a sentence, in the family's envelope.
+    """
+
+    name: str
+    title: str
+    prefixes: tuple[str, ...]
+    router: APIRouter
+    credential: Callable[[Mapping[str, str]], Credential | None]
+    render_error: Callable[[VectorayError, str], Response]
+    render_http_error: Callable[[int, str], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class MountedApp:
+    """An app, the paths that are its own, and how an error before or around it is answered."""
+
+    prefixes: tuple[str, ...]
+    app: ASGIApp
+    answer_error: Callable[[VectorayError, Scope], Response]
+
+
+class SurfaceRoute(APIRoute):
+    """A route that knows its caller, and decodes its body, before FastAPI looks at either."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler of a request, behind ours."""
+        handle = super().get_route_handler()
+
+        async def handle_known_caller(request: Request) -> Response:
+            request.state.principal = _identify(request)
+            if self.body_field is None:
+                return await handle(request)
+            decoded = JsonRequest(request.scope, request.receive)
+            await decoded.decode()
+            return await handle(decoded)
+
+        return handle_known_caller
+
+
+def surface_router(*, prefix: str, error_body: type[BaseModel]) -> APIRouter:
+    """A router whose OpenAPI document names ``error_body`` as the envelope of every error."""
+    errors: dict[int | str, dict[str, Any]] = {
+        status: {"model": error_body, "description": HTTPStatus(status).phrase} for status in _ERROR_STATUSES
+    }
+    errors["default"] = {"model": error_body, "description": "Any other error"}
+    return APIRouter(prefix=prefix, route_class=SurfaceRoute, responses=errors, strict_content_type=False)
+
+
+def _identify(request: Request) -> Principal:
+    surface: Surface = request.app.state.surface
+    anonymous_allowed: bool = request.app.state.anonymous_allowed
+    return authenticate(surface.credential(request.headers), anonymous_allowed=anonymous_allowed)
+
+
+def mount(surface: Surface, *, anonymous_allowed: bool) -> tuple[MountedApp, FastAPI]:
+    """The app of a family.
+
+    Args:
+        surface: The family.
+        anonymous_allowed: Whether a caller without a credential is the built-in local user.
+    """
+    app = FastAPI(
+        title=surface.title,
+        version=vectoray.__version__,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    # The last version of OpenAPI that the bundled documentation page reads; see serve.openapi.
+    app.openapi_version = "3.0.3"
+    app.state.surface = surface
+    app.state.anonymous_allowed = anonymous_allowed
+    # The routes as they are: including a router wraps every one of them anew, at a cost to every request.
+    app.router.routes.extend(surface.router.routes)
+
+    def answer(error: VectorayError, scope: Scope) -> Response:
+        return answer_error(surface, error, scope)
+
+    async def on_error(request: Request, error: Exception) -> Response:
+        return answer(_as_ours(error), request.scope)
+
+    async def on_http_error(request: Request, error: Exception) -> Response:
+        return _answer_http_error(surface, request, error)
+
+    app.add_exception_handler(HTTPException, on_http_error)
+    for kind in (VectorayError, RequestValidationError, Exception):
+        app.add_exception_handler(kind, on_error)
+    return MountedApp(surface.prefixes, app, answer), app
+
+
+def answer_error(surface: Surface, error: VectorayError, scope: Scope) -> Response:
+    """``error`` in the family's envelope, with the headers that every family sends with it.
+
+    What a fault of ours says is for the log; the caller gets the number to find it by.
+    """
+    request_id = scope.get("state", {}).get("request_id", "")
+    if isinstance(error, InternalError):
+        if type(error) is not _Crash:
+            _log.error("request_failed", code=error.code.value, reason=error.message, details=error.details)
+        error = InternalError("The server failed to answer this request.", {"request_id": request_id})
+    response = surface.render_error(error, getattr(scope.get("route"), "name", ""))
+    if isinstance(error, Unauthenticated):
+        response.headers["www-authenticate"] = "Bearer"
+    if isinstance(error, BodyTooLarge):
+        # What the client is still sending is not read any more.
+        response.headers["connection"] = "close"
+    if error.retryable:
+        response.headers["retry-after"] = _RETRY_AFTER_S
+    return response
+
+
+class _Crash(InternalError):
+    """An exception that nobody raised on purpose; whoever lets it out logs it with its traceback."""
+
+
+def _as_ours(error: Exception) -> VectorayError:
+    if isinstance(error, VectorayError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return describe_faults(error.errors())
+    return _Crash("An unexpected exception.")
+
+
+def _answer_http_error(surface: Surface, request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise TypeError("Not an HTTP error.") from error
+    messages = {
+        404: "There is nothing at this path.",
+        405: f"This path does not answer to {request.method[:16]}.",
+    }
+    message = messages.get(error.status_code, f"{HTTPStatus(error.status_code).phrase}.")
+    response = surface.render_http_error(error.status_code, message)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def describe_faults(faults: Sequence[Mapping[str, Any]]) -> InvalidRequest:
+    """What pydantic found, as one sentence about the first fault and a list of all (up to 16)."""
+    described = [
+        {"at": _place(fault["loc"]), "message": fault["msg"].removeprefix("Value error, ")}
+        for fault in faults[:_SHOWN_FAULTS]
+    ]
+    first = described[0]
+    more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
+    message = f"{first['at']}: {first['message']}{more}." if first["at"] else f"{first['message']}{more}."
+    return InvalidRequest(message, {"errors": described})
+
+
+def _place(loc: Sequence[str | int]) -> str:
+    """Where a fault is, as a client would write it: ``vectors[3].id``."""
+    place = ""
+    for step in loc[1:]:
+        place += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return place.removeprefix(".") or ("" if loc[:1] == ("body",) else ".".join(map(str, loc)))

@@ -1,0 +1,1 @@
+"""The Vectorizer REST API, under /api/v1."""

@@ -1,0 +1,1 @@
+"""The Vectory API, under /api."""

@@ -1,0 +1,16 @@
+"""The Vectory API as a `Surface`."""
+
+from serve.auth import bearer_or_api_key
+from serve.surface import Surface
+from serve.surfaces.vectory.errors import render_error, render_http_error
+from serve.surfaces.vectory.router import router
+
+VECTORY = Surface(
+    name="vectory",
+    title="Vectory API",
+    prefixes=("/api",),
+    router=router,
+    credential=bearer_or_api_key,
+    render_error=render_error,
+    render_http_error=render_http_error,
+)

@@ -1,0 +1,145 @@
+"""Between the Vectory API's wire models and core values. Pure functions."""
+
+import math
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+from serve.json_io import stored_json
+from serve.service.collections import CollectionView
+from serve.service.health import Health
+from serve.service.search import SearchAnswer, SearchRequest
+from serve.surfaces.vectory import wire
+from vectoray.core.errors import InvalidRequest
+from vectoray.core.filters import And, Eq, Filter, Path
+from vectoray.core.model import Hit, IndexKind, IndexOptions, Metric
+from vectoray.embedding import ModelInfo
+
+_MAX_FILTER_DEPTH = 32
+
+METRICS: dict[wire.MetricName, Metric] = {
+    "cosine": Metric.COSINE,
+    "euclidean": Metric.EUCLIDEAN,
+    "dot_product": Metric.DOT,
+}
+_METRIC_NAMES: dict[Metric, wire.MetricName] = {metric: name for name, metric in METRICS.items()}
+
+
+def health_info(health: Health) -> wire.HealthInfo:
+    """The health of the server."""
+    return wire.HealthInfo(
+        status="healthy", version=health.version, database="connected", redis="not_configured"
+    )
+
+
+def collection_info(view: CollectionView) -> wire.CollectionInfo:
+    """A collection."""
+    collection = view.collection
+    return wire.CollectionInfo(
+        id=collection.id,
+        name=collection.name,
+        description=collection.description,
+        embedding_model=collection.embedding_model,
+        dimension=collection.dimension,
+        distance_metric=_METRIC_NAMES[collection.metric],
+        index_type=collection.index.kind.value,
+        vector_count=view.points,
+        index_size_bytes=0,
+        config=_index_config(collection.index),
+        created_by=collection.owner,
+        created_at=collection.created_at,
+        updated_at=view.updated_at,
+    )
+
+
+def collection_page(views: list[CollectionView], total: int) -> wire.CollectionPage:
+    """Some collections."""
+    return wire.CollectionPage(items=[collection_info(view) for view in views], total=total)
+
+
+def model_description(model: ModelInfo) -> wire.ModelDescription:
+    """An embedding model."""
+    return wire.ModelDescription(name=model.name, provider=model.provider, dimensions=model.dimension)
+
+
+def search_request(body: wire.Query) -> SearchRequest:
+    """A question by vector or text."""
+    return SearchRequest(
+        vector=body.vector,
+        text=body.text,
+        top_k=body.top_k,
+        filter=metadata_filter(body.filters or {}),
+        include_vectors=body.include_vectors,
+        metric=METRICS[body.distance_metric] if body.distance_metric else None,
+    )
+
+
+def metadata_filter(document: dict[str, Any]) -> Filter | None:
+    """Every value of ``document`` is found at its place in the metadata.
+
+    Raises:
+        InvalidRequest: A value is a list or an empty object, or the object is nested too deeply.
+    """
+    conditions = tuple(_conditions(document, ()))
+    return And(conditions) if conditions else None
+
+
+def query_results(answer: SearchAnswer, body: wire.Query) -> dict[str, object]:
+    """A `wire.QueryResults`, its metadata still in bytes."""
+    metric = answer.collection.metric
+    return {
+        "results": [_result(hit, metric, include_metadata=body.include_metadata) for hit in answer.hits],
+        "total": len(answer.hits),
+        "latency_ms": round(answer.elapsed_ms, 3),
+        "collection_id": answer.collection.id,
+        "distance_metric": _METRIC_NAMES[metric],
+        "query_id": str(uuid4()),
+    }
+
+
+def distance_of(score: float, metric: Metric) -> float:
+    """The distance that ``score`` was made of; for the inner product, its negative."""
+    if metric is Metric.COSINE:
+        return 1 - score
+    if metric is Metric.DOT:
+        return -score
+    return 1 / score - 1 if score > 0 else math.inf
+
+
+def _index_config(index: IndexOptions) -> dict[str, int] | None:
+    if index.kind is IndexKind.FLAT:
+        return None
+    return {"m": index.m, "ef_construction": index.ef_construction, "ef_search": index.ef_search}
+
+
+def _conditions(document: dict[str, Any], path: Path) -> list[Filter]:
+    if len(path) >= _MAX_FILTER_DEPTH:
+        raise InvalidRequest(f"'filters' is nested more than {_MAX_FILTER_DEPTH} levels deep.")
+    conditions: list[Filter] = []
+    for key, value in document.items():
+        where = (*path, key)
+        if isinstance(value, list) or value == {}:
+            raise InvalidRequest(
+                f"filters.{'.'.join(where)} is a list or an empty object; only strings, numbers, booleans, "
+                "null and objects of these can be compared."
+            )
+        if isinstance(value, dict):
+            conditions += _conditions(value, where)
+        else:
+            conditions.append(Eq(where, value))
+    return conditions
+
+
+def _result(hit: Hit, metric: Metric, *, include_metadata: bool) -> dict[str, object]:
+    result: dict[str, object] = {
+        "id": hit.id,
+        "score": float(hit.score),
+        "distance": distance_of(float(hit.score), metric),
+        "text_content": hit.text,
+    }
+    if include_metadata:
+        result["metadata"] = stored_json(hit.payload)
+    if hit.vector is not None:
+        result["vector"] = np.ascontiguousarray(hit.vector)
+    return result

@@ -1,0 +1,97 @@
+"""What the Vectory API sends and receives. Pydantic models only."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from serve.wire_types import Vector, WireModel
+
+MetricName = Literal["cosine", "euclidean", "dot_product"]
+
+
+class Query(WireModel):
+    """A question, with either ``vector`` or ``text``."""
+
+    vector: Vector | None = None
+    text: Annotated[str | None, Field(description="Embedded with the collection's model.")] = None
+    top_k: Annotated[int, Field(ge=1, le=1000, description="Most results.")] = 10
+    filters: Annotated[
+        dict[str, Any] | None,
+        Field(description="Only vectors whose metadata contain these values, nested objects included."),
+    ] = None
+    distance_metric: Annotated[
+        MetricName | None, Field(description="Must be the collection's when given.")
+    ] = None
+    include_vectors: bool = False
+    include_metadata: bool = True
+
+
+class HealthInfo(BaseModel):
+    """What the server depends on, and how it is."""
+
+    status: Literal["healthy"]
+    version: str
+    database: Literal["connected"]
+    redis: Annotated[Literal["not_configured"], Field(description="This server needs no Redis.")]
+
+
+class CollectionInfo(BaseModel):
+    """A collection. Times are UTC."""
+
+    id: str
+    name: str
+    description: str
+    embedding_model: str | None
+    dimension: int
+    distance_metric: MetricName
+    index_type: Literal["hnsw", "flat"]
+    vector_count: int
+    index_size_bytes: Annotated[int, Field(description="Not measured: always 0.")]
+    config: dict[str, int] | None
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class CollectionPage(BaseModel):
+    """Some collections, and how many there are."""
+
+    items: list[CollectionInfo]
+    total: int
+
+
+class QueryResult(BaseModel):
+    """A vector and how well it answers: a higher score, or a lower distance, is better."""
+
+    id: str
+    score: float
+    distance: float
+    metadata: Annotated[dict[str, Any] | None, Field(description="Absent unless asked for.")] = None
+    text_content: str | None
+    vector: Annotated[Vector | None, Field(description="Absent unless asked for.")] = None
+
+
+class QueryResults(BaseModel):
+    """Results, best first, ties broken by id."""
+
+    results: list[QueryResult]
+    total: int
+    latency_ms: float
+    collection_id: str
+    distance_metric: MetricName
+    query_id: str
+
+
+class ModelDescription(BaseModel):
+    """An embedding model."""
+
+    name: str
+    provider: str
+    dimensions: int
+
+
+class ErrorBody(BaseModel):
+    """Every error under this family's paths."""
+
+    detail: Annotated[str, Field(description="What was wrong, for people.")]

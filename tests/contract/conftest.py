@@ -1,0 +1,113 @@
+"""The whole HTTP side in this process: the real app, catalog and services over one engine.
+
+``engine`` is the only fixture that knows which engine; the tests see `Engine` alone.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from starlette.types import ASGIApp, Message
+from structlog.testing import capture_logs
+
+from cluster.engine import Engine
+from serve.app import build_app
+from serve.service.limits import CollectionDefaults, Limits
+from serve.services import Services
+from serve.settings import ServeSettings
+from storage.catalog import Catalog
+from tests.contract.brute_force_engine import BruteForceEngine
+from vectoray.core.model import FloatMatrix
+from vectoray.embedding import ModelInfo
+
+MODEL = ModelInfo(name="letters-3", provider="tests", dimension=3, max_tokens=8)
+MAX_BODY_BYTES = 100_000
+MAX_BATCH_POINTS = 20
+
+
+class LetterEmbedder:
+    """Counts a, b and c."""
+
+    async def embed(self, model: str, texts: Sequence[str]) -> FloatMatrix:
+        assert model == MODEL.name
+        return np.array([[text.count(letter) for letter in "abc"] for text in texts], dtype=np.float32)
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[MutableMapping[str, Any]]]:
+    """What is logged. Nothing is printed."""
+    with capture_logs() as captured:
+        yield captured
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return BruteForceEngine()
+
+
+@pytest.fixture
+def settings() -> ServeSettings:
+    return ServeSettings(max_body_bytes=MAX_BODY_BYTES, max_batch_points=MAX_BATCH_POINTS, max_dimension=64)
+
+
+@pytest.fixture
+def open_services(
+    tmp_path: Path, engine: Engine, settings: ServeSettings
+) -> Callable[[], Awaitable[Services]]:
+    async def open_them() -> Services:
+        return await Services.open(
+            catalog=await Catalog.open(f"sqlite:///{tmp_path / 'catalog.db'}"),
+            engine=engine,
+            embedder=LetterEmbedder(),
+            models=[MODEL],
+            defaults=CollectionDefaults(shards=2, embedding_model=MODEL),
+            limits=Limits(settings.max_dimension, settings.max_batch_points),
+        )
+
+    return open_them
+
+
+@asynccontextmanager
+async def running(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of ``app``; the server ends with it. It was never told to start, and opens at first use."""
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
+        yield client
+    assert await lifespan(app, "lifespan.shutdown") == ["lifespan.shutdown.complete"]
+
+
+async def lifespan(app: ASGIApp, *events: str) -> list[str]:
+    """What ``app`` answers to these events of its server's life; the last must be the shutdown."""
+    coming, answers = iter(events), []
+
+    async def receive() -> Message:
+        return {"type": next(coming)}
+
+    async def send(message: Message) -> None:
+        answers.append(message["type"])
+
+    await app({"type": "lifespan"}, receive, send)
+    return answers
+
+
+@pytest.fixture
+async def client(
+    settings: ServeSettings, open_services: Callable[[], Awaitable[Services]]
+) -> AsyncIterator[httpx.AsyncClient]:
+    app = build_app(settings, open_services=open_services, anonymous_allowed=True)
+    async with running(app) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def strict_client(
+    settings: ServeSettings, open_services: Callable[[], Awaitable[Services]]
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server that answers no anonymous caller."""
+    app = build_app(settings, open_services=open_services, anonymous_allowed=False)
+    async with running(app) as opened:
+        yield opened

@@ -1,0 +1,33 @@
+"""What every error looks like, per family: one assertion each."""
+
+import httpx
+
+
+def assert_vectorizer_error(response: httpx.Response, status: int, code: str) -> None:
+    """The Vectorizer envelope: exactly ``error``, ``code`` and ``details``, and nothing of the inside."""
+    assert response.headers["content-type"] == "application/json", response.text
+    body = response.json()
+    assert (response.status_code, body.get("code")) == (status, code), body
+    assert body.keys() == {"error", "code", "details"}
+    assert isinstance(body["details"], dict)
+    _assert_common(response, body["error"])
+
+
+def assert_vectory_error(response: httpx.Response, status: int) -> None:
+    """The Vectory envelope: exactly ``detail``, a sentence."""
+    assert response.headers["content-type"] == "application/json", response.text
+    body = response.json()
+    assert response.status_code == status, body
+    assert body.keys() == {"detail"}
+    _assert_common(response, body["detail"])
+
+
+def _assert_common(response: httpx.Response, message: object) -> None:
+    assert isinstance(message, str)
+    assert message.endswith(".")
+    assert "  " not in message
+    assert len(response.headers["x-request-id"]) == 32
+    for inside in ("Traceback", ".py", "sqlite", "0x", "secret"):
+        assert inside not in response.text
+    assert ("www-authenticate" in response.headers) == (response.status_code == 401)
+    assert ("retry-after" in response.headers) == (response.status_code == 503)

@@ -1,0 +1,116 @@
+"""`ingest`, `search` and the command itself, beside a stub server."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from vectoray import __version__
+from vectoray.cli import programs
+from vectoray.cli.main import app
+
+FOLDER = str(Path(__file__).parent)
+
+
+def test_ingest_makes_the_collection_and_lists_every_document_that_failed(running: Any) -> None:
+    first = running.run("ingest", FOLDER, "--collection", "docs")
+    assert first.returncode == 0, first.stderr
+    assert "Made the collection 'docs' with 384 dimensions, for all-MiniLM-L6-v2." in first.stdout
+    assert f"reading {FOLDER} into 0b7e6a3c" in first.stderr
+    assert re.search(r"documents +3\n.*written +7\n.*unchanged +2\n.*removed +1\n", first.stdout)
+    assert "1 could not be read:\n  broken.pdf: not a PDF\n" in first.stdout
+    assert "1 skipped:\n  photo.jpg: unknown format\n" in first.stdout
+
+    again = running("ingest", FOLDER, "--collection", "docs")
+    assert again.exit_code == 0
+    assert "Made the collection" not in again.stdout
+
+
+def test_ingest_ends_with_the_exit_code_of_a_run_that_failed(
+    running: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUB_INGEST", "mistake")
+    ingest = running.run("ingest", FOLDER, "--collection", "docs")
+    assert ingest.returncode == 2
+    assert ingest.stderr == "The collection has no embedding model.\n"
+    assert "Ingested" not in ingest.stdout
+
+
+@pytest.mark.parametrize("command", [("ingest", FOLDER, "-c", "docs"), ("search", "docs", "text")])
+def test_a_command_that_needs_a_server_says_how_to_start_one(vectoray: Any, command: tuple[str, ...]) -> None:
+    result = vectoray(*command)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"No server runs in {vectoray.data_dir}. Start one with: vectoray up --data-dir {vectoray.data_dir}\n"
+    )
+
+
+def test_search_prints_hits_without_control_characters(running: Any) -> None:
+    running("ingest", FOLDER, "--collection", "docs")
+    search = running("search", "docs", "ray clusters", "--top-k", "2")
+    assert search.exit_code == 0, search.stderr
+    lines = search.stdout.splitlines()
+    assert lines[0] == "  1. 0.900  [31mTitle [bold]0"
+    assert lines[1].strip() == "guide/a.pdf, page 3"
+    assert lines[2].strip().startswith("About ray clusters. word")
+    assert lines[2].endswith("word ...")
+    assert len(lines) == 6
+
+
+def test_search_prints_json_that_a_program_can_read(running: Any) -> None:
+    running("ingest", FOLDER, "--collection", "docs")
+    status = json.loads(running("status", "--json").stdout)
+    search = running("search", "docs", "ray", "-k", "1", "--json", "--url", status["server"]["api_url"])
+    answer = json.loads(search.stdout)
+    assert [hit["id"] for hit in answer["hits"]] == ["id-0"]
+    assert answer["hits"][0]["payload"]["source"] == "guide/a.pdf"
+
+
+def test_search_in_an_unknown_collection_is_one_sentence(running: Any) -> None:
+    search = running("search", "absent", "text")
+    assert (search.exit_code, search.stderr) == (2, "Collection 'absent' does not exist.\n")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "nonsense"])
+def test_search_at_a_wrong_address_is_one_sentence(url: str) -> None:
+    result = CliRunner().invoke(app, ["search", "docs", "text", "--url", url])
+    assert result.exit_code == (2 if url == "nonsense" else 1)
+    assert result.stderr.count("\n") == 1
+    assert url in result.stderr
+
+
+@pytest.mark.parametrize("command", [["up"], ["ingest", FOLDER, "-c", "docs"]])
+def test_without_the_server_packages_the_command_says_what_to_install(
+    command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "find_spec", lambda _: None)
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert result.stderr == ('This command needs the server packages: pip install "vectoray[server]"\n')
+
+
+def test_version_is_the_packages() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"vectoray {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["ingest", "/nonexistent", "-c", "x"], ["search", "docs"], ["search", "a", "b", "-k", "0"], ["upp"]],
+)
+def test_a_wrong_command_line_ends_with_two(command: list[str]) -> None:
+    assert CliRunner().invoke(app, command).exit_code == 2
+
+
+def test_the_command_line_imports_no_server_package() -> None:
+    program = "import sys, vectoray.cli.main; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    server = {"ray", "fastapi", "pydantic", "pyarrow", "torch", "serve", "storage", "cluster", "pipelines"}
+    assert not server & set(loaded.split())

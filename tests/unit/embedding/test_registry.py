@@ -1,0 +1,38 @@
+"""Which models exist, and what asking for them costs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vectoray.core.errors import InvalidRequest
+from vectoray.embedding import ModelInfo, describe_model, known_models, load_model
+
+
+def test_an_unknown_model_is_refused_naming_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"'gpt-9'.*all-MiniLM-L6-v2, hashing-384"):
+        load_model("gpt-9", cache_dir=tmp_path)
+    with pytest.raises(InvalidRequest, match="'gpt-9'"):
+        describe_model("gpt-9")
+
+
+def test_the_default_model_comes_first() -> None:
+    assert known_models()[0] == describe_model("all-MiniLM-L6-v2")
+
+
+@pytest.mark.parametrize("info", known_models(), ids=lambda info: info.name)
+def test_a_loaded_model_is_what_its_description_says(model_cache_dir: Path, info: ModelInfo) -> None:
+    model = load_model(info.name, cache_dir=model_cache_dir)
+    assert (model.name, model.dimension, model.max_tokens) == (info.name, info.dimension, info.max_tokens)
+    assert model.embed(["text"]).shape == (1, info.dimension)
+
+
+def test_describing_models_and_hashing_import_no_model_runtime(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from vectoray.embedding import *; known_models();"
+        f"load_model('hashing-384', cache_dir=Path({str(tmp_path)!r})).embed(['text']);"
+        "print([name for name in ('openvino', 'tokenizers', 'torch') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,57 @@
+"""Shards in a temporary folder, opened by fixtures that always close them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storage.settings import StorageSettings
+from storage.shard import ShardSpec, create_shard
+from storage.writer import ShardWriter
+from vectoray.core.model import FloatMatrix, IndexOptions, Metric, PointBatch
+
+DIMENSION = 16
+
+OpenShard = Callable[..., ShardWriter]
+
+
+def batch_of(ids: list[str], vectors: FloatMatrix, payload: bytes = b'{"n":1}') -> PointBatch:
+    """A batch whose texts are the ids."""
+    return PointBatch(ids, vectors, [payload] * len(ids), list(ids))
+
+
+def clustered(rows: int, dimension: int = DIMENSION, *, seed: int = 0) -> FloatMatrix:
+    """Vectors around a few centres, as text embeddings lie: float32, shape (rows, dimension)."""
+    random = np.random.default_rng(seed)
+    centres = random.standard_normal((40, dimension))
+    noise = 0.5 * random.standard_normal((rows, dimension))
+    return (centres[random.integers(0, 40, rows)] + noise).astype(np.float32)
+
+
+@pytest.fixture
+def open_shard(tmp_path: Path) -> Iterator[OpenShard]:
+    """Opens the same shard each time, making it first; closes whatever is still open at the end.
+
+    Nothing is sealed or flushed unless the test says so.
+    """
+    opened: list[ShardWriter] = []
+
+    def open_one(
+        *,
+        metric: Metric = Metric.COSINE,
+        dimension: int = DIMENSION,
+        index: IndexOptions | None = None,
+        **given: int,
+    ) -> ShardWriter:
+        directory = tmp_path / "shard"
+        create_shard(directory, ShardSpec(dimension, metric, index or IndexOptions()))
+        limits = {"seal_rows": 1_000_000, "flush_rows": 1_000_000, "flush_interval_s": 86_400, **given}
+        writer = ShardWriter(directory, StorageSettings.model_validate(limits))
+        opened.append(writer)
+        return writer
+
+    yield open_one
+    for writer in opened:
+        if not writer.closed:
+            writer.close(flush=False)

@@ -1,0 +1,95 @@
+"""What other processes of the node see of a shard."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from storage.reader import ShardReader
+from storage.shard import ShardSpec, create_shard
+from tests.unit.storage.conftest import OpenShard, batch_of, clustered
+from vectoray.core.errors import ShardUnavailable
+from vectoray.core.model import IndexOptions, Metric, SearchQuery
+
+
+def test_a_reader_sees_every_write_acknowledged_before_it_looks(
+    open_shard: OpenShard, tmp_path: Path
+) -> None:
+    writer = open_shard()
+    reader = ShardReader(tmp_path / "shard")
+    for number in range(30):
+        vectors = clustered(1, seed=number)
+        writer.upsert(batch_of([f"p{number}"], vectors)).result()
+        if number % 7 == 3:
+            writer.seal()
+            writer.flush()
+        assert reader.count() == number + 1
+        assert reader.search(SearchQuery(vectors[0], top_k=1)).hits[0].id == f"p{number}"
+    writer.delete(["p3"]).result()
+    assert reader.get("p3") is None
+    assert reader.get("p4") is not None
+    reader.close()
+
+
+def test_a_reader_in_another_process_follows_the_owner(open_shard: OpenShard, tmp_path: Path) -> None:
+    writer = open_shard()
+    program = (
+        "import sys, pathlib; from storage.reader import ShardReader\n"
+        f"reader = ShardReader(pathlib.Path({str(tmp_path / 'shard')!r}))\n"
+        "for line in sys.stdin: print(reader.get(line.strip()) is not None, reader.count(), flush=True)\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    try:
+        for number in range(20):
+            writer.upsert(batch_of([f"p{number}"], clustered(1))).result()
+            if number % 6 == 5:
+                writer.seal()
+            child.stdin.write(f"p{number}\n")
+            child.stdin.flush()
+            assert child.stdout.readline().split() == ["True", str(number + 1)]
+    finally:
+        child.stdin.close()
+        child.stdout.close()
+        child.wait(10)
+
+
+def test_readers_are_safe_while_the_owner_seals_flushes_and_merges(
+    open_shard: OpenShard, tmp_path: Path
+) -> None:
+    writer = open_shard(seal_rows=20, merge_factor=2)
+    names = [str(row) for row in range(60)]
+    vectors = clustered(60)
+    writer.upsert(batch_of(names, vectors)).result()
+    done = threading.Event()
+    wrong: list[int] = []
+
+    def look() -> None:
+        reader = ShardReader(tmp_path / "shard")
+        while not done.is_set():
+            found = {hit.id for hit in reader.search(SearchQuery(vectors[0], top_k=100))}
+            if found != set(names):
+                wrong.append(len(found))
+        reader.close()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for turn in range(40):
+        writer.upsert(batch_of(names[turn:], vectors[turn:])).result()
+        writer.seal()
+        writer.flush()
+        writer.merge()
+    done.set()
+    thread.join()
+    assert wrong == []
+
+
+def test_a_shard_that_never_had_an_owner_is_unavailable(tmp_path: Path) -> None:
+    create_shard(tmp_path, ShardSpec(2, Metric.COSINE, IndexOptions()))
+    with pytest.raises(ShardUnavailable):
+        ShardReader(tmp_path)

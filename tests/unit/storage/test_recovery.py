@@ -1,0 +1,181 @@
+"""What a shard gives back after its owner was killed, or after its files were damaged."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storage.settings import StorageSettings
+from storage.shard import ShardSpec, create_shard
+from storage.writer import ShardWriter
+from tests.unit.storage.conftest import OpenShard, batch_of, clustered
+from vectoray.core.errors import CorruptData
+from vectoray.core.model import IndexOptions, Metric, SearchQuery
+
+KILLS = 12
+
+
+def all_ids(writer: ShardWriter) -> list[str]:
+    query = np.ones(writer.spec.dimension, dtype=np.float32)
+    return sorted(hit.id for hit in writer.search(SearchQuery(query, top_k=1_000_000)))
+
+
+def test_no_acknowledged_write_is_lost_by_kill_9_at_any_moment(tmp_path: Path) -> None:
+    directory = tmp_path / "shard"
+    create_shard(directory, ShardSpec(8, Metric.COSINE, IndexOptions()))
+    live: set[str] = set()
+    moments = random.Random(5)
+    for run in range(KILLS):
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tests.unit.storage.ledger_child", str(directory), str(run)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert child.stdout is not None
+        acknowledged = 0
+        # Killed after a number of acknowledgements, not of seconds: the moment differs, the load does not.
+        until = moments.randint(1, 900)
+        for line in child.stdout:
+            (live.add if line[0] == "+" else live.discard)(line[1:].strip())
+            acknowledged += 1
+            if acknowledged == until:
+                child.kill()
+        child.stdout.close()
+        child.wait()
+        writer = ShardWriter(directory, StorageSettings(flush_interval_s=86_400))
+        found = all_ids(writer)
+        writer.close(flush=run % 2 == 0)
+        assert len(found) == len(set(found)), "an id is there twice"
+        assert live <= set(found), "an acknowledged write is missing"
+        # What was written but not yet acknowledged may be there: whole batches of the last moment only.
+        extra = {point_id for point_id in set(found) - live if not point_id.startswith(f"{run}-")}
+        assert not extra, "a deleted point is back"
+        live = set(found)
+
+
+def damaged_shard(open_shard: OpenShard) -> list[str]:
+    """A shard with two segments, dead rows, a flushed table and a log; returns its live ids."""
+    writer = open_shard()
+    writer.upsert(batch_of([f"a{row}" for row in range(1500)], clustered(1500))).result()
+    writer.seal()
+    writer.upsert(batch_of([f"b{row}" for row in range(100)], clustered(100))).result()
+    writer.delete(["a0", "a1"]).result()
+    writer.flush()
+    writer.seal()
+    writer.upsert(batch_of(["a2", "c"], clustered(2, seed=2))).result()
+    writer.delete(["b0"]).result()
+    ids = all_ids(writer)
+    assert len(ids) == 1598
+    writer.close(flush=False)
+    return ids
+
+
+@pytest.mark.parametrize(
+    "victim", ["manifest", "segment.json", "rows.arrow", "graph.usearch", "ids.npy", "dead"]
+)
+@pytest.mark.parametrize("damage", ["empty", "flip", "missing"])
+def test_derived_files_that_are_damaged_are_rebuilt_from_table_and_log(
+    open_shard: OpenShard, tmp_path: Path, victim: str, damage: str
+) -> None:
+    ids = damaged_shard(open_shard)
+    directory = tmp_path / "shard"
+    patterns = {"manifest": "manifest-*.json", "dead": "dead/*.u32"}
+    path = max(directory.glob(patterns.get(victim, f"segments/00000000/{victim}")))
+    if damage == "missing":
+        path.unlink()
+        if victim == "manifest":
+            for other in directory.glob("manifest-*.json"):
+                other.unlink()
+    else:
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 0x10
+        path.write_bytes(b"" if damage == "empty" else data)
+
+    writer = open_shard()
+
+    assert all_ids(writer) == ids
+    point = writer.get("a2")
+    assert point is not None
+    assert np.array_equal(point.vector, clustered(2, seed=2)[0])
+    writer.close()
+    again = open_shard()
+    assert all_ids(again) == ids
+
+
+def test_what_cannot_be_read_is_put_aside_not_deleted(open_shard: OpenShard, tmp_path: Path) -> None:
+    damaged_shard(open_shard)
+    newest = max((tmp_path / "shard").glob("manifest-*.json"))
+    newest.write_bytes(b"garbage")
+    open_shard()
+    kept = list((tmp_path / "shard" / "quarantine").rglob(newest.name))
+    assert [path.read_bytes() for path in kept] == [b"garbage"]
+
+
+@pytest.mark.parametrize("damage", ["flip", "missing"])
+def test_a_shard_whose_log_lost_a_write_refuses_to_open_and_changes_nothing(
+    open_shard: OpenShard, tmp_path: Path, damage: str
+) -> None:
+    writer = open_shard()
+    for number in range(4):
+        writer.upsert(batch_of([str(number)], clustered(1))).result()
+    writer.close(flush=False)
+    victim = sorted((tmp_path / "shard" / "log").iterdir())[1]
+    if damage == "missing":
+        victim.unlink()
+    else:
+        data = bytearray(victim.read_bytes())
+        data[100] ^= 1
+        victim.write_bytes(data)
+    before = sorted(path.name for path in (tmp_path / "shard").rglob("*"))
+
+    with pytest.raises(CorruptData):
+        open_shard()
+
+    assert sorted(path.name for path in (tmp_path / "shard").rglob("*")) == before
+
+
+def test_a_gap_between_table_and_log_is_noticed_when_the_manifest_is_gone(
+    open_shard: OpenShard, tmp_path: Path
+) -> None:
+    writer = open_shard()
+    writer.upsert(batch_of(["a"], clustered(1))).result()
+    writer.flush()
+    for number in range(3):
+        writer.upsert(batch_of([str(number)], clustered(1))).result()
+    writer.close(flush=False)
+    log = sorted((tmp_path / "shard" / "log").iterdir())
+    for path in log[:2]:
+        path.unlink()
+    for path in (tmp_path / "shard").glob("manifest-*.json"):
+        path.unlink()
+    with pytest.raises(CorruptData, match="neither in the log nor in the table"):
+        open_shard()
+
+
+def test_files_that_were_being_written_when_the_owner_ended_are_removed(
+    open_shard: OpenShard, tmp_path: Path
+) -> None:
+    writer = open_shard()
+    writer.upsert(batch_of(["a"], clustered(1))).result()
+    writer.close(flush=False)
+    leftovers = [tmp_path / "shard" / "log" / ".tmp-00000000000000000002.arrow"]
+    leftovers[0].write_bytes(b"half")
+    (tmp_path / "shard" / "segments" / ".tmp-00000009").mkdir()
+    leftovers.append(tmp_path / "shard" / "segments" / ".tmp-00000009")
+    assert all_ids(open_shard()) == ["a"]
+    assert not any(path.exists() for path in leftovers)
+
+
+def test_sequence_numbers_go_on_after_reopening_whatever_was_dropped(open_shard: OpenShard) -> None:
+    writer = open_shard()
+    writer.upsert(batch_of(["a", "b"], clustered(2))).result()
+    writer.seal()
+    writer.close(flush=True)
+    writer = open_shard()
+    writer.upsert(batch_of(["c"], clustered(1))).result()
+    point = writer.get("c")
+    assert point is not None
+    assert point.seq == 3

@@ -1,0 +1,68 @@
+"""Turns a transformers text encoder into an OpenVINO model. Slow to import: only a missing cache needs it."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from vectoray.embedding.openvino_offline import openvino
+
+
+class _SentenceEncoder(torch.nn.Module):
+    """Encoder, mean pooling over the tokens that are not padding, L2 normalisation."""
+
+    def __init__(self, encoder: torch.nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Token ids and mask, int64 (n, tokens), to vectors, float32 (n, dimension)."""
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
+        return torch.nn.functional.normalize(mean, dim=1)
+
+
+def convert(source: Path, target: Path) -> None:
+    """Convert the encoder in folder ``source`` and write it to ``target`` (.xml, with a .bin beside it).
+
+    The model takes ``input_ids`` and ``attention_mask``, int64 (n, tokens), and gives the sentence vectors,
+    float32 (n, dimension), of unit length. Only local files are read. Not for several threads at once:
+    Python's warning filters are changed meanwhile.
+    """
+    with _quiet():
+        encoder = transformers.AutoModel.from_pretrained(
+            str(source), local_files_only=True, dtype=torch.float32
+        )
+        # The mask has a zero, or tracing could take "nothing is padding" for a constant.
+        example = {
+            "input_ids": torch.ones((2, 8), dtype=torch.int64),
+            "attention_mask": torch.tensor([[1] * 8, [1] * 5 + [0] * 3]),
+        }
+        model = openvino.convert_model(_SentenceEncoder(encoder).eval(), example_input=example)
+    openvino.save_model(model, str(target), compress_to_fp16=False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what OpenVINO's way of tracing is known to set off in torch and transformers."""
+    log: Any = transformers.utils.logging
+    verbosity = log.get_verbosity()
+    progress = log.is_progress_bar_enabled()
+    log.set_verbosity(logging.ERROR)
+    log.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+            warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+            yield
+    finally:
+        log.set_verbosity(verbosity)
+        if progress:
+            log.enable_progress_bar()
