@@ -65,7 +65,7 @@ def start_ray(settings: ClusterSettings) -> RayAddresses:
         object_store_memory=settings.object_store_bytes,
         include_dashboard=True,
         dashboard_host="127.0.0.1",
-        dashboard_port=_free_port(settings.dashboard_port),
+        dashboard_port=free_port(settings.dashboard_port),
         log_to_driver=False,
         logging_level=logging.WARNING,
     )
@@ -153,7 +153,12 @@ def leave() -> None:
     ray.shutdown()
 
 
-def _free_port(preferred: int) -> int:
+def free_port(preferred: int) -> int:
+    """``preferred`` if nobody listens there on 127.0.0.1, else a free one.
+
+    Raises:
+        Unavailable: No port is free.
+    """
     for port in (preferred, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

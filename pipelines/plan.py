@@ -36,7 +36,7 @@ class EmbedChunks:
         vectors = np.zeros((len(columns["kind"]), self._model.dimension), dtype=np.float32)
         writes = np.flatnonzero(columns["kind"] == WRITE)
         if len(writes):
-            vectors[writes] = self._model.embed([str(text) for text in columns["text"][writes]])
+            vectors[writes] = self._model.embed([str(text) for text in columns["embedded"][writes]])
         return {**columns, "vector": vectors}
 
 

@@ -43,10 +43,17 @@ class ChunkStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
-    """A chunk as it is stored, before it is embedded."""
+    """A chunk before it is embedded.
+
+    Attributes:
+        text: What is stored and found by full text.
+        embedded: What the model reads: the headings above the text say what it is about.
+        payload: A JSON object.
+    """
 
     id: str
     text: str
+    embedded: str
     payload: bytes
 
 
@@ -61,6 +68,7 @@ def chunks_of(uri: str, source: str, title: str | None, chunks: Sequence[Chunk])
         StoredChunk(
             id=chunk_id(uri, piece.index),
             text=piece.text,
+            embedded="\n".join([" > ".join(piece.headings), piece.text]).lstrip(),
             payload=orjson.dumps(_payload(source, title, piece)),
         )
         for piece in chunks
@@ -124,7 +132,14 @@ def _changes(
         if point is not None and point.text == piece.text and point.payload == piece.payload:
             unchanged += 1
         else:
-            yield _row(WRITE, source=source, id=piece.id, text=piece.text, payload=piece.payload)
+            yield _row(
+                WRITE,
+                source=source,
+                id=piece.id,
+                text=piece.text,
+                embedded=piece.embedded,
+                payload=piece.payload,
+            )
     # Always one, so that a document shows up in the report however little of it changed.
     yield _row(UNCHANGED, source=source, count=unchanged)
     for point_id in _beyond(len(chunks), uri, collection, store):
@@ -149,6 +164,7 @@ def _row(
     source: str,
     id: str = "",  # noqa: A002
     text: str = "",
+    embedded: str = "",
     payload: bytes = b"{}",
     count: int = 0,
     reason: str = "",
@@ -158,6 +174,7 @@ def _row(
         "source": source,
         "id": id,
         "text": text,
+        "embedded": embedded,
         "payload": payload,
         "count": count,
         "reason": reason,

@@ -23,9 +23,9 @@ echo "== Reading examples/corpus (one of its files is broken on purpose)"
 "$vectoray" ingest examples/corpus --collection "$collection" --data-dir "$data_dir"
 
 for question in \
-    "How does a write survive a crash of the server?" \
-    "Which index finds the nearest neighbours quickly?" \
-    "How are documents cut into chunks?"; do
+    "What happens to my data if the power fails right after a write?" \
+    "Is it safe to send the same request twice?" \
+    "Somebody published our secret key, what now?"; do
     echo
     echo "== $question"
     "$vectoray" search "$collection" "$question" --top-k 3 --data-dir "$data_dir"

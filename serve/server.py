@@ -1,6 +1,5 @@
 """A server on this machine, from its first check to its orderly end."""
 
-import asyncio
 import json
 import os
 import threading
@@ -14,13 +13,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from cluster import ray_environment
-from cluster.local_engine import LocalEngine
 from cluster.server_file import ServerFile
 from serve.config import Settings
 from serve.preflight import check_host, check_port, lock_data_dir, prepare_data_dir
-from serve.service.recovery import recover_unfinished
 from serve.signals import set_on_signals
-from storage.catalog import Catalog
 from vectoray import __version__
 from vectoray.core.errors import Unavailable
 
@@ -63,7 +59,6 @@ def _serve(settings: Settings, token_path: Path, stop: threading.Event) -> None:
 
     serve = settings.serve
     data_dir = settings.data_dir
-    asyncio.run(_finish_interrupted(settings))
     steps: list[Callable[[], object]] = [
         lambda: runtime.start_serve(serve.host, serve.port),
         lambda: runtime.deploy_hosts(data_dir, settings.storage, settings.cluster),
@@ -89,15 +84,6 @@ def _serve(settings: Settings, token_path: Path, stop: threading.Event) -> None:
     finally:
         _log.info("server_stopping")
         runtime.stop()
-
-
-async def _finish_interrupted(settings: Settings) -> None:
-    """Complete the creations and drops that a crash cut short, while nobody else can be making any."""
-    catalog = await Catalog.open(settings.catalog_url)
-    try:
-        await recover_unfinished(catalog, LocalEngine(settings.data_dir, settings.storage))
-    finally:
-        await catalog.dispose()
 
 
 def _server_file(settings: Settings, token_path: Path, api_url: str, addresses: "RayAddresses") -> ServerFile:

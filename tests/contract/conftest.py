@@ -15,12 +15,12 @@ from starlette.types import ASGIApp, Message
 from structlog.testing import capture_logs
 
 from cluster.engine import Engine
+from cluster.local_engine import LocalEngine
 from serve.app import build_app
 from serve.service.limits import CollectionDefaults, Limits
 from serve.services import Services
 from serve.settings import ServeSettings
 from storage.catalog import Catalog
-from tests.contract.brute_force_engine import BruteForceEngine
 from vectoray.core.model import FloatMatrix
 from vectoray.embedding import ModelInfo
 
@@ -45,8 +45,8 @@ def logs() -> Iterator[list[MutableMapping[str, Any]]]:
 
 
 @pytest.fixture
-def engine() -> Engine:
-    return BruteForceEngine()
+def engine(tmp_path: Path) -> Engine:
+    return LocalEngine(tmp_path / "data")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What a shard gives back after its owner was killed, or after its files were damaged."""
 
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +26,7 @@ def test_no_acknowledged_write_is_lost_by_kill_9_at_any_moment(tmp_path: Path) -
     directory = tmp_path / "shard"
     create_shard(directory, ShardSpec(8, Metric.COSINE, IndexOptions()))
     live: set[str] = set()
-    moments = random.Random(5)
+    moments = np.random.default_rng(5)
     for run in range(KILLS):
         child = subprocess.Popen(
             [sys.executable, "-m", "tests.unit.storage.ledger_child", str(directory), str(run)],
@@ -35,12 +34,10 @@ def test_no_acknowledged_write_is_lost_by_kill_9_at_any_moment(tmp_path: Path) -
             text=True,
         )
         assert child.stdout is not None
-        acknowledged = 0
         # Killed after a number of acknowledgements, not of seconds: the moment differs, the load does not.
-        until = moments.randint(1, 900)
-        for line in child.stdout:
+        until = int(moments.integers(1, 900))
+        for acknowledged, line in enumerate(child.stdout, start=1):
             (live.add if line[0] == "+" else live.discard)(line[1:].strip())
-            acknowledged += 1
             if acknowledged == until:
                 child.kill()
         child.stdout.close()

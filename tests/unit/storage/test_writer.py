@@ -1,7 +1,6 @@
 """What a shard's owner promises to its callers."""
 
 import threading
-from concurrent.futures import wait
 from pathlib import Path
 
 import lancedb
@@ -96,11 +95,14 @@ def test_a_delete_sees_writes_that_wait_in_the_same_group(
     monkeypatch.setattr(writer._wal, "append", held_append)
     vectors = clustered(2)
     first = writer.upsert(batch_of(["first"], vectors[:1]))
-    pending = [writer.upsert(batch_of(["x"], vectors[1:])), writer.delete(["x"]), writer.delete(["x"])]
+    upsert, deletes = (
+        writer.upsert(batch_of(["x"], vectors[1:])),
+        [writer.delete(["x"]), writer.delete(["x"])],
+    )
     release.set()
-    wait([first, *pending], timeout=10)
 
-    assert [future.result() for future in pending] == [1, ["x"], []]
+    assert [first.result(10), upsert.result(10)] == [1, 1]
+    assert [delete.result(10) for delete in deletes] == [["x"], []]
     assert writer.get("x") is None
 
 

@@ -1,0 +1,150 @@
+"""What every engine promises, asked of each of them."""
+
+import asyncio
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from cluster.engine import Engine
+from vectoray.core.errors import ShardUnavailable
+from vectoray.core.filters import Eq
+from vectoray.core.model import Collection, FloatMatrix, IndexOptions, Metric, PointBatch, SearchQuery
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+DIMENSION = 8
+
+
+def collection_of(shards: int = 5, metric: Metric = Metric.COSINE) -> Collection:
+    now = datetime.now(UTC)
+    return Collection(
+        id=str(uuid.uuid4()),
+        name="c",
+        owner="local",
+        dimension=DIMENSION,
+        metric=metric,
+        index=IndexOptions(),
+        shards=shards,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def vectors_of(rows: int, seed: int = 0) -> FloatMatrix:
+    return np.random.default_rng(seed).standard_normal((rows, DIMENSION)).astype(np.float32)
+
+
+def batch_of(vectors: FloatMatrix, prefix: str = "p") -> PointBatch:
+    rows = range(len(vectors))
+    return PointBatch(
+        [f"{prefix}{row}" for row in rows],
+        vectors,
+        [b'{"row":%d}' % row for row in rows],
+        [None] * len(vectors),
+    )
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+async def test_search_over_all_shards_equals_brute_force(engine: Engine, metric: Metric) -> None:
+    collection = collection_of(metric=metric)
+    await engine.create(collection)
+    vectors = vectors_of(300)
+    assert await engine.upsert(collection, batch_of(vectors)) == 300
+
+    query = vectors_of(1, seed=1)[0]
+    wide = vectors.astype(np.float64)
+    scores = {
+        Metric.COSINE: wide @ query / np.linalg.norm(wide, axis=1) / np.linalg.norm(query),
+        Metric.DOT: wide @ query,
+        Metric.EUCLIDEAN: 1 / (1 + np.linalg.norm(wide - query, axis=1)),
+    }[metric]
+    expected = np.argsort(-scores)[:20]
+
+    hits = (await engine.search(collection, SearchQuery(query, top_k=20, include_vectors=True))).hits
+
+    assert [hit.id for hit in hits] == [f"p{row}" for row in expected]
+    assert [hit.score for hit in hits] == pytest.approx(scores[expected], rel=1e-5)
+    assert hits[0].vector is not None
+    assert np.array_equal(hits[0].vector, vectors[expected[0]])
+    assert hits[0].payload == b'{"row":%d}' % expected[0]
+
+
+async def test_get_and_delete_answer_in_the_order_asked(engine: Engine) -> None:
+    collection = collection_of()
+    await engine.create(collection)
+    await engine.upsert(collection, batch_of(vectors_of(20)))
+
+    points = await engine.get(collection, ["p7", "missing", "p3"])
+    assert [point and point.id for point in points] == ["p7", None, "p3"]
+    assert await engine.delete(collection, ["p3", "missing", "p7", "p3"]) == ["p3", "p7"]
+    assert await engine.get(collection, ["p7", "p3"]) == [None, None]
+    assert (await engine.stats([collection]))[0].points == 18
+
+
+async def test_filters_and_thresholds_reach_every_shard(engine: Engine) -> None:
+    collection = collection_of()
+    await engine.create(collection)
+    vectors = vectors_of(50)
+    await engine.upsert(collection, batch_of(vectors))
+    query = SearchQuery(vectors[9], filter=Eq(("row",), 9))
+    assert [hit.id for hit in await engine.search(collection, query)] == ["p9"]
+    assert [
+        hit.id for hit in await engine.search(collection, SearchQuery(vectors[9], score_threshold=0.9999))
+    ] == ["p9"]
+
+
+async def test_collections_do_not_see_each_other(engine: Engine) -> None:
+    one, other = collection_of(), collection_of(shards=1)
+    await engine.create(one)
+    await engine.create(other)
+    await engine.upsert(one, batch_of(vectors_of(3)))
+    assert len(await engine.search(other, SearchQuery(vectors_of(1)[0]))) == 0
+    assert [stats.points for stats in await engine.stats([other, one])] == [0, 3]
+
+
+async def test_create_and_drop_can_be_repeated(engine: Engine) -> None:
+    collection = collection_of()
+    await engine.create(collection)
+    await engine.upsert(collection, batch_of(vectors_of(3)))
+    await engine.create(collection)
+    assert (await engine.stats([collection]))[0].points == 3
+    await engine.drop(collection)
+    await engine.drop(collection)
+    with pytest.raises(ShardUnavailable):
+        await engine.search(collection, SearchQuery(vectors_of(1)[0]))
+    await engine.create(collection)
+    assert (await engine.stats([collection]))[0].points == 0
+
+
+async def test_a_missing_shard_fails_the_search_instead_of_shortening_it(engine: Engine) -> None:
+    collection = collection_of(shards=2)
+    await engine.create(collection)
+    with pytest.raises(ShardUnavailable):
+        await engine.search(replace(collection, shards=3), SearchQuery(vectors_of(1)[0]))
+
+
+async def test_concurrent_writers_and_readers_agree(engine: Engine) -> None:
+    collection = collection_of()
+    await engine.create(collection)
+
+    async def write(worker: int) -> None:
+        for turn in range(10):
+            vectors = vectors_of(3, seed=worker * 100 + turn)
+            await engine.upsert(collection, batch_of(vectors, prefix=f"{worker}-{turn}-"))
+            hits = await engine.search(collection, SearchQuery(vectors[1], top_k=1))
+            assert hits.hits[0].id == f"{worker}-{turn}-1"
+
+    await asyncio.gather(*(write(worker) for worker in range(8)))
+    assert (await engine.stats([collection]))[0].points == 240
+
+
+async def test_a_batch_larger_than_rays_default_message_passes(engine: Engine) -> None:
+    collection = replace(collection_of(shards=1), dimension=1024)
+    await engine.create(collection)
+    vectors = np.random.default_rng(0).standard_normal((3000, 1024)).astype(np.float32)
+    assert await engine.upsert(collection, batch_of(vectors)) == 3000
+    hits = await engine.search(collection, SearchQuery(vectors[0], top_k=1000, include_vectors=True))
+    assert len(hits) == 1000
