@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import ray.serve
 
+from cluster.logs import configure_logs
 from cluster.remote import RemoteDeployment
 from cluster.settings import ClusterSettings
 from vectoray.core.errors import InvalidRequest
@@ -20,6 +21,7 @@ class EmbedderReplica:
     """One loaded model."""
 
     def __init__(self, model_name: str, cache_dir: Path) -> None:
+        configure_logs()
         self._model = load_model(model_name, cache_dir=cache_dir)
         # One at a time: the model uses every core for each call.
         self._turn = asyncio.Lock()

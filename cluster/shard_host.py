@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import ray.serve
 
+from cluster.logs import configure_logs
 from cluster.remote import RemoteDeployment
 from cluster.settings import ClusterSettings
 from cluster.shards import OpenShards
@@ -19,6 +20,10 @@ class ShardHostReplica(OpenShards):
     Ray Serve may start a successor while the old one still runs; the file lock of each shard decides which
     of them owns it.
     """
+
+    def __init__(self, data_dir: Path, settings: StorageSettings) -> None:
+        configure_logs()
+        super().__init__(data_dir, settings)
 
     async def __del__(self) -> None:
         """Called by Ray Serve when the replica is stopped in an orderly way."""

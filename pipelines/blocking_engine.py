@@ -3,12 +3,9 @@
 import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
-from functools import cache
 from typing import Any, TypeVar
 
 from cluster.engine import Engine
-from cluster.ray_engine import RayEngine
-from cluster.settings import ClusterSettings
 from vectoray.core.model import Collection, Point, PointBatch
 
 _T = TypeVar("_T")
@@ -20,7 +17,12 @@ class BlockingEngine:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="engine-loop", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="engine-loop", daemon=True)
+        self._thread.start()
+
+    def create(self, collection: Collection) -> None:
+        """As `Engine.create`."""
+        self._wait(self._engine.create(collection))
 
     def upsert(self, collection: Collection, batch: PointBatch) -> int:
         """As `Engine.upsert`."""
@@ -34,11 +36,12 @@ class BlockingEngine:
         """As `Engine.get`."""
         return self._wait(self._engine.get(collection, ids))
 
+    def close(self) -> None:
+        """Close the engine and end the thread."""
+        self._wait(self._engine.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
     def _wait(self, call: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(call, self._loop).result()
-
-
-@cache
-def engine_of_worker(settings: ClusterSettings) -> BlockingEngine:
-    """The engine of this Ray worker, made once however many tasks the worker runs."""
-    return BlockingEngine(RayEngine(settings))

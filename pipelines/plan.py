@@ -1,7 +1,10 @@
 """The ingestion pipeline as a Ray Data plan: read and compare, embed, store; each with backpressure."""
 
+import logging
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import ray.data
 
+from cluster.ray_engine import RayEngine
 from cluster.settings import ClusterSettings
-from pipelines.blocking_engine import engine_of_worker
+from pipelines.blocking_engine import BlockingEngine
 from pipelines.settings import PipelineSettings
 from pipelines.sources import Document
 from pipelines.stages import WRITE, Row, read_document, store_rows
@@ -23,6 +27,12 @@ _STAGE_CPUS = 0.25
 _MAX_BLOCKS = 128
 
 Columns = dict[str, npt.NDArray[Any]]
+
+
+@cache
+def engine_of_worker(settings: ClusterSettings) -> BlockingEngine:
+    """The engine of this Ray worker, made once however many tasks the worker runs."""
+    return BlockingEngine(RayEngine(settings))
 
 
 class EmbedChunks:
@@ -38,6 +48,16 @@ class EmbedChunks:
         if len(writes):
             vectors[writes] = self._model.embed([str(text) for text in columns["embedded"][writes]])
         return {**columns, "vector": vectors}
+
+
+def _show_progress_on_terminals_only() -> None:
+    """Ray Data draws progress bars on a terminal; elsewhere it would write them as dozens of log lines."""
+    on_terminal = sys.stderr.isatty()
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = on_terminal
+    context.enable_operator_progress_bars = on_terminal
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING if on_terminal else logging.ERROR)
 
 
 def ingestion_rows(
@@ -58,6 +78,7 @@ def ingestion_rows(
         pipelines: Sizes and limits.
     """
     model_name = collection.embedding_model
+    _show_progress_on_terminals_only()
 
     def read(document: dict[str, Any]) -> list[Row]:
         return list(read_document(document, collection, engine_of_worker(cluster), pipelines))

@@ -8,8 +8,11 @@ caller, in one sentence on stderr; 1 otherwise.
 import argparse
 import asyncio
 import json
+import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,11 +75,15 @@ def _run_on_ray(  # noqa: PLR0917
     report: Report,
 ) -> None:
     ray_environment.apply(Path(server.ray_token_path))
+    # Ray's C++ parts would print warnings of their own between the progress bars.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     # Ray reads its environment when it is imported.
     from cluster import runtime  # noqa: PLC0415
     from pipelines.plan import ingestion_rows  # noqa: PLC0415
 
-    runtime.join(server)
+    with _silent_stderr():
+        # It would announce the level just set.
+        runtime.join(server)
     try:
         rows = ingestion_rows(
             documents,
@@ -89,6 +96,19 @@ def _run_on_ray(  # noqa: PLR0917
             report.add(row)
     finally:
         runtime.leave()
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Send what C++ code writes to stderr nowhere; Python's exceptions pass."""
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 async def _collection(collection_id: str, server: ServerFile) -> Collection:

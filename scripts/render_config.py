@@ -1,7 +1,7 @@
 """Writes ``configs/local.yaml``: every setting with what it does, its bounds, its variable and its default.
 
-``python -m scripts.render_config`` writes the file; with ``--check`` it only compares, prints what differs and
-ends with status 1 if anything does. Everything comes from `serve.config.Settings`; the environment is not read.
+``python -m scripts.render_config`` writes the file. With ``--check`` it only compares, prints what differs
+and ends with status 1 if anything does. All comes from `serve.config.Settings`; the environment is not read.
 """
 
 import argparse
@@ -21,19 +21,28 @@ from serve.config import ENV_PREFIX, Settings
 PATH = Path(__file__).parents[1] / "configs" / "local.yaml"
 
 _WIDTH = 100
-_HEADER = (
-    "Every setting of a Vectoray server, at its default. Copy this file, keep what you change, and start with "
-    "'vectoray up --config FILE'; what a file leaves out keeps its default, and an unknown key is refused.",
-    "The command line beats the environment variable named at each setting, which beats the file. A list in a "
-    "variable is written as JSON.",
-    "Written by 'python -m scripts.render_config' from the settings in the code: change it there.",
-)
+_HEADER = """\
+Every setting of a Vectoray server, at its default. Copy this file, keep what you change, and start with
+'vectoray up --config FILE'. What a file leaves out keeps its default; an unknown key is refused.
+
+The command line beats the environment variable named at each setting, which beats the file. A list in a
+variable is written as JSON. 'vectoray up' always names the data folder itself (--data-dir, VECTORAY_DATA_DIR,
+else ./vectoray-data): 'data_dir' in a file counts for 'python -m serve.main' alone.
+
+Written by 'python -m scripts.render_config' from the settings in the code: change it there.
+"""
 _KINDS = {"integer": "Whole number", "number": "Number", "string": "Text", "array": "List"}
+_BOUNDS = {
+    "minimum": "{:,} or more",
+    "exclusiveMinimum": "above {:,}",
+    "maximum": "at most {:,}",
+    "minLength": "{:,} character or more",
+}
 
 
 def render() -> str:
     """The text of the file."""
-    header = "\n#\n".join(_comment(paragraph) for paragraph in _HEADER)
+    header = "\n#\n".join(_comment(paragraph) for paragraph in _HEADER.split("\n\n"))
     return f"{header}\n\n" + "\n".join(_render_section(Settings, _defaults(Settings), ENV_PREFIX))
 
 
@@ -72,18 +81,15 @@ def _kind(schema: dict[str, Any]) -> str:
     kinds = [_with_bounds(option) for option in options if option["type"] != "null"]
     if len(kinds) < len(options):
         kinds.append("null")
-    return " or ".join(kinds)
+    return ", or ".join(kinds)
 
 
 def _with_bounds(schema: dict[str, Any]) -> str:
-    words = {
-        "minimum": "at least {:,}",
-        "exclusiveMinimum": "above {:,}",
-        "maximum": "at most {:,}",
-        "minLength": "at least {:,} long",
-    }
-    bounds = [text.format(schema[key]) for key, text in words.items() if key in schema]
-    return ", ".join([_KINDS[schema["type"]], *bounds])
+    kind = _KINDS[schema["type"]]
+    if "minimum" in schema and "maximum" in schema:
+        return f"{kind} from {schema['minimum']:,} to {schema['maximum']:,}"
+    bounds = [text.format(schema[key]) for key, text in _BOUNDS.items() if key in schema]
+    return ", ".join([kind, *bounds])
 
 
 def _comment(text: str) -> str:

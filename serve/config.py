@@ -28,7 +28,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         default=Path("vectoray-data"),
-        description="Folder of the catalog, the shards, the logs and the secrets, used by one server at a time.",
+        description="Folder of the catalog, shards, logs and secrets, used by one server at a time.",
     )
     serve: ServeSettings = Field(default=ServeSettings(), description="The HTTP side.")
     storage: StorageSettings = Field(default=StorageSettings(), description="How shards keep their points.")

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from cluster.embedder import RemoteEmbedder
+from cluster.logs import configure_logs
 from cluster.ray_engine import RayEngine
 from cluster.runtime import AsgiApp
 from serve.app import build_app
 from serve.config import Settings
-from serve.logs import configure_logs
 from serve.preflight import is_loopback
 from serve.service.limits import CollectionDefaults, Limits
 from serve.services import Services

@@ -9,8 +9,8 @@ import sys
 import threading
 from pathlib import Path
 
+from cluster.logs import configure_logs
 from serve.config import load_settings
-from serve.logs import configure_logs
 from serve.server import run
 from serve.signals import set_on_signals
 from vectoray.core.errors import Conflict, InvalidRequest, VectorayError

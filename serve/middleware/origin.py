@@ -72,7 +72,7 @@ def _allowing(send: Send, origin: str) -> Send:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers["access-control-allow-origin"] = origin
-            headers["access-control-expose-headers"] = "x-request-id, retry-after"
+            headers["access-control-expose-headers"] = "vectoray-request-id, retry-after"
             headers.add_vary_header("Origin")
         await send(message)
 

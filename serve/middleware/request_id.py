@@ -15,7 +15,7 @@ _log = structlog.get_logger(__name__)
 
 
 class RequestId:
-    """Binds a fresh number to the request, its log lines and the response header ``x-request-id``.
+    """Binds a fresh number to the request, its log lines and the response header ``vectoray-request-id``.
 
     A number that the client sends is not used: it could forge or hide lines of the log.
     """
@@ -34,7 +34,7 @@ class RequestId:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                MutableHeaders(scope=message)["vectoray-request-id"] = request_id
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

@@ -96,6 +96,34 @@ def mentioning(directory: str) -> set[Process]:
     return found
 
 
+def writing_below(directory: str) -> set[Process]:
+    """Processes that have a file below ``directory`` open for writing; who only reads there is left out.
+
+    Args:
+        directory: An absolute path below the root; anything else matches nothing.
+    """
+    if not directory.startswith("/") or not directory.strip("/"):
+        return set()
+    prefix = os.path.realpath(directory) + "/"
+    found = set()
+    for pid in set(all_pids()) - _lineage():
+        with suppress(OSError):
+            if any(_is_written(pid, entry.name, prefix) for entry in (_PROC / str(pid) / "fd").iterdir()):
+                process = find(pid)
+                if process:
+                    found.add(process)
+    return found
+
+
+def _is_written(pid: int, descriptor: str, prefix: str) -> bool:
+    folder = _PROC / str(pid)
+    with suppress(OSError):
+        if str((folder / "fd" / descriptor).readlink()).startswith(prefix):
+            flags = re.search(rb"flags:\s*0*([0-7]+)", (folder / "fdinfo" / descriptor).read_bytes())
+            return flags is not None and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY
+    return False
+
+
 def send_signal(process: Process, number: signal.Signals) -> None:
     """Signal the process if it still runs and is this user's."""
     with suppress(ProcessLookupError, PermissionError):

@@ -40,7 +40,7 @@ def _say_hit(rank: int, hit: QueryHit) -> None:
     title = printable(str(hit.payload.get("title") or hit.id))
     say(f"{rank:3}. {hit.score:.3f}  {title}")
     source = hit.payload.get("source")
-    if source:
+    if source and (source != title or hit.payload.get("page") is not None):
         page = hit.payload.get("page")
         say(f"            {printable(str(source))}" + (f", page {page}" if page is not None else ""))
     snippet = printable(hit.text or str(hit.payload.get("content") or ""))

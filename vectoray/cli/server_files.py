@@ -26,6 +26,7 @@ class ServerInfo:
         started_at: RFC 3339.
         api_url: Such as ``http://127.0.0.1:8000``.
         dashboard_url: Ray's dashboard; None when it is off.
+        ray_token_path: File with the token that the dashboard asks for.
         session_dir: Directory of the Ray session, which appears in the command line of its processes.
     """
 
@@ -35,12 +36,14 @@ class ServerInfo:
     api_url: str
     docs_url: str
     dashboard_url: str | None
+    ray_token_path: str | None
     session_dir: str | None
 
     @classmethod
     def from_json(cls, json: dict[str, Any]) -> Self:
         """Read the file's JSON; raises KeyError, TypeError or ValueError for another form."""
         dashboard_url, session_dir = json["dashboard_url"], json["session_dir"]
+        token_path = json.get("ray_token_path")
         return cls(
             pid=int(json["pid"]),
             started_at=str(json["started_at"]),
@@ -48,6 +51,7 @@ class ServerInfo:
             api_url=str(json["api_url"]),
             docs_url=str(json["docs_url"]),
             dashboard_url=None if dashboard_url is None else str(dashboard_url),
+            ray_token_path=None if token_path is None else str(token_path),
             session_dir=None if session_dir is None else str(session_dir),
         )
 

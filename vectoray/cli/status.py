@@ -58,6 +58,8 @@ def _say_state(
     say(f"API docs     {info.docs_url}")
     if info.dashboard_url:
         say(f"dashboard    {info.dashboard_url}")
+        if info.ray_token_path:
+            say(f"its token    cat {info.ray_token_path}")
     say(f"version      {info.version}")
     say(f"since        {info.started_at}")
     say(f"process      {info.pid}")

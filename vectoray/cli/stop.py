@@ -84,7 +84,7 @@ def clean_up(
     Raises:
         StillRunning: Something could not be ended.
     """
-    session = processes.mentioning(info.session_dir) if info and info.session_dir else set()
+    session = processes.writing_below(info.session_dir) if info and info.session_dir else set()
     leftovers = end_processes(session | family, tick=tick)
     files.remove_info()
     return leftovers

@@ -101,6 +101,8 @@ def _say_where(info: ServerInfo, files: ServerFiles, *, stop: str) -> None:
     say(f"  API docs     {info.docs_url}")
     if info.dashboard_url:
         say(f"  dashboard    {info.dashboard_url}")
+        if info.ray_token_path:
+            say(f"  its token    cat {info.ray_token_path}")
     say(f"  data         {files.data_dir}")
     say(f"  stop         {stop}")
 

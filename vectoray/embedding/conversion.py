@@ -1,6 +1,7 @@
 """Turns a transformers text encoder into an OpenVINO model. Slow to import: only a missing cache needs it."""
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,3 +67,7 @@ def _quiet() -> Iterator[None]:
         log.set_verbosity(verbosity)
         if progress:
             log.enable_progress_bar()
+
+
+if __name__ == "__main__":
+    convert(Path(sys.argv[1]), Path(sys.argv[2]))

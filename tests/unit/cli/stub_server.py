@@ -99,8 +99,10 @@ def main() -> None:
     fcntl.flock(lock, fcntl.LOCK_EX)
     session_dir = f"{options.data_dir}/ray/session_1"
     if behaviour in {"littering", "deaf"}:
-        sleeper = [sys.executable, "-c", "import time; time.sleep(300)", f"--log={session_dir}/logs"]
-        subprocess.Popen(sleeper, start_new_session=True, stdout=subprocess.DEVNULL)
+        sleeper = [sys.executable, "-c", "import time; time.sleep(300)", options.data_dir]
+        Path(session_dir).mkdir(parents=True)
+        with Path(session_dir, "worker.out").open("w") as log:
+            subprocess.Popen(sleeper, start_new_session=True, stdout=log)
 
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

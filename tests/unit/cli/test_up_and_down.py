@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ from vectoray.cli.stop import Stopped, stop_server
 
 Spawn = Callable[..., "subprocess.Popen[bytes]"]
 SLEEP = "import sys, time; time.sleep(300)"
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Return once it holds; the test's timeout ends a wait in vain."""
+    while not condition():
+        time.sleep(0.01)
 
 
 def write_info(files: ServerFiles, **changes: Any) -> None:
@@ -157,7 +164,7 @@ def test_down_without_a_server_says_so(vectoray: Any) -> None:
 def test_down_ends_what_the_server_left_behind(vectoray: Any) -> None:
     vectoray.env["STUB"] = "littering"
     assert vectoray("up", "--detach").exit_code == 0
-    litter = processes.mentioning(f"{vectoray.data_dir}/ray/session_1")
+    litter = processes.writing_below(f"{vectoray.data_dir}/ray/session_1")
     assert len(litter) == 1
     assert vectoray("down").exit_code == 0
     assert not processes.living(litter)
@@ -179,15 +186,23 @@ def test_down_kills_a_server_that_does_not_stop_with_its_children(vectoray: Any)
 def test_down_after_a_crash_ends_the_session_and_removes_the_file(vectoray: Any, spawn: Spawn) -> None:
     files = ServerFiles(vectoray.data_dir)
     session_dir = f"{files.data_dir}/ray/session_1"
-    raylet = spawn(SLEEP, f"--session={session_dir}")
-    neighbour = spawn(SLEEP, f"--session={session_dir}0/logs")
+    log = Path(session_dir, "logs", "raylet.out")
+    log.parent.mkdir(parents=True)
+    Path(f"{session_dir}0").mkdir()
+    opened = "import sys, time; file = open(*sys.argv[1:]); print(flush=True); time.sleep(300)"
+    raylet = spawn(opened, str(log), "w")
+    neighbour = spawn(opened, f"{session_dir}0/raylet.out", "w")
+    wait_for(lambda: log.exists() and Path(f"{session_dir}0/raylet.out").exists())
+    reader = spawn(opened, str(log), "r")
     write_info(files, pid=2**22 - 1, session_dir=session_dir)
     assert stop_server(files, grace_s=0, tick=lambda: None) is Stopped.LEFTOVERS
     assert raylet.wait(5) == -signal.SIGTERM
     assert neighbour.poll() is None
+    assert reader.poll() is None
     assert not files.info_path.exists()
-    neighbour.kill()
-    neighbour.wait()
+    for process in (neighbour, reader):
+        process.kill()
+        process.wait()
 
 
 def test_down_never_touches_a_process_that_got_the_servers_id(vectoray: Any, spawn: Spawn) -> None:
@@ -265,6 +280,7 @@ def test_a_start_that_fails_ends_the_child_and_what_it_started(tmp_path: Path) -
 @pytest.mark.parametrize("directory", ["", "/", "//", "relative"])
 def test_no_process_is_found_by_a_directory_that_every_command_could_name(directory: str) -> None:
     assert processes.mentioning(directory) == set()
+    assert processes.writing_below(directory) == set()
 
 
 def test_asking_for_the_lock_does_not_hide_it_from_another_who_asks(tmp_path: Path) -> None:

@@ -1,0 +1,9 @@
+"""Hypothesis profiles: the default run repeats itself exactly, the one named nightly looks further."""
+
+from hypothesis import settings
+
+settings.register_profile("quick", max_examples=60, stateful_step_count=40, deadline=None, derandomize=True)
+settings.register_profile(
+    "nightly", max_examples=3000, stateful_step_count=80, deadline=None, print_blob=True
+)
+settings.load_profile("quick")

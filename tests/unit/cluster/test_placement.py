@@ -1,0 +1,112 @@
+"""Where points and shards live. These answers are on disks already: they may never change."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.placement import host_of, shard_of, split_batch, split_rows
+from tests.unit.cluster.conftest import batch_of
+
+ids = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), max_size=30)
+
+
+@pytest.mark.parametrize(
+    ("point_id", "shard_of_2", "shard_of_7", "shard_of_1024"),
+    [
+        ("a", 1, 1, 543),
+        ("point-1", 1, 5, 829),
+        ("é", 1, 6, 179),
+        ("e\u0301", 0, 0, 424),
+        ("😀", 0, 2, 142),
+        ("00000000-0000-0000-0000-000000000000", 1, 0, 745),
+    ],
+)
+def test_the_shard_of_an_id_is_what_it_was_in_the_first_release(
+    point_id: str, shard_of_2: int, shard_of_7: int, shard_of_1024: int
+) -> None:
+    assert [shard_of(point_id, shards) for shards in (1, 2, 7, 1024)] == [
+        0,
+        shard_of_2,
+        shard_of_7,
+        shard_of_1024,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("collection_id", "hosts_of_8_shards_on_3"),
+    [
+        ("00000000-0000-0000-0000-000000000000", [1, 0, 2, 0, 1, 1, 0, 2]),
+        ("6f1c2a5e-9f0b-4c57-8d2e-0a4b7f3c1d22", [2, 0, 0, 2, 1, 1, 1, 1]),
+    ],
+)
+def test_the_host_of_a_shard_is_what_it_was_in_the_first_release(
+    collection_id: str, hosts_of_8_shards_on_3: list[int]
+) -> None:
+    assert [host_of(collection_id, shard, 3) for shard in range(8)] == hosts_of_8_shards_on_3
+
+
+@given(ids=ids, shards=st.integers(1, 9))
+def test_splitting_rows_puts_each_row_into_its_shard_once_and_in_order(ids: list[str], shards: int) -> None:
+    parts = split_rows(ids, shards)
+    assert sorted(row for rows in parts.values() for row in rows) == list(range(len(ids)))
+    for shard, rows in parts.items():
+        assert rows
+        assert rows == sorted(rows)
+        assert all(shard_of(ids[row], shards) == shard for row in rows)
+
+
+@given(ids=ids, shards=st.integers(1, 9))
+def test_splitting_a_batch_keeps_every_point_whole(ids: list[str], shards: int) -> None:
+    batch = batch_of(ids)
+    rows = split_rows(ids, shards)
+    parts = split_batch(batch, shards)
+    if shards > 1:
+        assert parts.keys() == rows.keys()
+    for shard, part in parts.items():
+        mine = rows.get(shard, [])
+        assert list(part.ids) == [ids[row] for row in mine]
+        assert list(part.payloads) == [batch.payloads[row] for row in mine]
+        assert list(part.texts) == [batch.texts[row] for row in mine]
+        assert part.vectors.tolist() == batch.vectors[mine].tolist()
+    assert sum(len(part) for part in parts.values()) == len(ids)
+
+
+def test_equal_ids_of_one_batch_go_to_one_shard_in_order() -> None:
+    parts = split_batch(batch_of(["x", "y", "x"]), 5)
+    part = parts[shard_of("x", 5)]
+    assert [
+        payload for point_id, payload in zip(part.ids, part.payloads, strict=True) if point_id == "x"
+    ] == [
+        b'{"row":0}',
+        b'{"row":2}',
+    ]
+
+
+@pytest.mark.parametrize("shards", [2, 3, 8])
+def test_ids_spread_evenly_over_shards(shards: int) -> None:
+    count = Counter(shard_of(f"document-{number}#0", shards) for number in range(6000))
+    assert len(count) == shards
+    assert max(count.values()) < 1.15 * 6000 / shards
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 3, 5, 8])
+def test_a_new_host_takes_its_share_and_nothing_moves_between_the_others(hosts: int) -> None:
+    places = [(f"collection-{number}", shard) for number in range(500) for shard in range(8)]
+    before = [host_of(*place, hosts) for place in places]
+    after = [host_of(*place, hosts + 1) for place in places]
+
+    moved = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+
+    assert {new for _, new in moved} == {hosts}
+    share = len(moved) / len(places)
+    assert share == pytest.approx(1 / (hosts + 1), rel=0.12)
+    taken = Counter(old for old, _ in moved)
+    assert len(taken) == hosts
+    assert max(taken.values()) < 1.35 * len(moved) / hosts
+    assert max(Counter(before).values()) < 1.15 * len(places) / hosts
+
+
+def test_one_host_has_everything() -> None:
+    assert {host_of("c", shard, 1) for shard in range(100)} == {0}

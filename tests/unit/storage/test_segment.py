@@ -1,0 +1,245 @@
+"""Segments on disk: every column comes back, ids are found, nothing damaged or lossy is used."""
+
+import errno
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from storage import files, segment
+from storage.records import hash_ids
+from storage.scoring import exact_scores, norms
+from storage.segment import Segment, SegmentRows, build_segment, concatenate
+from tests.unit.storage.conftest import clustered
+from vectoray.core.errors import CorruptData
+from vectoray.core.model import FloatMatrix, IndexKind, IndexOptions, Metric
+
+ALIVE = np.uint64(2**64 - 1)
+
+
+def rows_of(
+    ids: Sequence[str],
+    vectors: FloatMatrix,
+    payloads: Sequence[bytes] | None = None,
+    texts: Sequence[str | None] | None = None,
+) -> SegmentRows:
+    n = len(ids)
+    return SegmentRows(
+        ids=ids,
+        seqs=np.arange(2**63, 2**63 + n, dtype=np.uint64),
+        updated_ms=np.arange(n, dtype=np.int64) - 5,
+        vectors=vectors,
+        payloads=payloads or [b"{}"] * n,
+        texts=texts or [None] * n,
+    )
+
+
+def built(
+    directory: Path, rows: SegmentRows, *, metric: Metric = Metric.COSINE, options: IndexOptions | None = None
+) -> Segment:
+    build_segment(directory, rows, metric=metric, options=options or IndexOptions())
+    return Segment(directory, metric, ef_search=64, verify=True)
+
+
+def alive(rows: int) -> npt.NDArray[np.uint64]:
+    return np.full(rows, ALIVE, dtype=np.uint64)
+
+
+UNICODE_IDS = ["plain", "é", "e\u0301", "😀", "line\nbreak", "\x00", "it's; DROP", " ", "a" * 512]
+PAYLOADS = [
+    b"{}",
+    b'{"a":1}',
+    b"",
+    b'{"deep":{"x":[1,null]}}',
+    "{'ü'}".encode(),
+    b"\x00",
+    b"{}",
+    b"[]",
+    b"x" * 9,
+]
+TEXTS = [None, "", "text", None, "ünïcode 😀", "\x00", None, "a\nb", "long " * 500]
+
+
+def test_every_column_comes_back_as_it_was_given(tmp_path: Path) -> None:
+    given = rows_of(UNICODE_IDS, clustered(9), PAYLOADS, TEXTS)
+
+    opened = built(tmp_path / "s", given)
+
+    assert len(opened) == 9
+    assert [opened.id(row) for row in range(9)] == UNICODE_IDS
+    assert [opened.payload(row) for row in range(9)] == PAYLOADS
+    assert [opened.text(row) for row in range(9)] == TEXTS
+    assert opened.vectors.dtype == np.float32
+    assert np.array_equal(opened.vectors, given.vectors)
+    assert np.array_equal(opened.lengths, norms(given.vectors))
+    assert np.array_equal(opened.seqs, given.seqs)
+    assert np.array_equal(opened.updated_ms, given.updated_ms)
+
+
+def test_taken_rows_are_those_asked_for_in_every_column(tmp_path: Path) -> None:
+    given = rows_of(UNICODE_IDS, clustered(9), PAYLOADS, TEXTS)
+    rows = np.array([8, 0, 3])
+    taken = built(tmp_path / "s", given).take(rows)
+    assert taken.ids == [UNICODE_IDS[row] for row in rows]
+    assert taken.payloads == [PAYLOADS[row] for row in rows]
+    assert taken.texts == [TEXTS[row] for row in rows]
+    assert np.array_equal(taken.vectors, given.vectors[rows])
+    assert np.array_equal(taken.seqs, given.seqs[rows])
+    assert np.array_equal(taken.updated_ms, given.updated_ms[rows])
+    assert len(built(tmp_path / "t", given).take(np.array([], dtype=np.int64))) == 0
+
+
+def test_concatenated_parts_follow_one_another_in_every_column() -> None:
+    whole = rows_of(UNICODE_IDS, clustered(9), PAYLOADS, TEXTS)
+
+    def part(rows: slice) -> SegmentRows:
+        return SegmentRows(
+            whole.ids[rows],
+            whole.seqs[rows],
+            whole.updated_ms[rows],
+            whole.vectors[rows],
+            whole.payloads[rows],
+            whole.texts[rows],
+        )
+
+    joined = concatenate([part(slice(0, 2)), part(slice(2, 2)), part(slice(2, 9))])
+    for column in ("ids", "payloads", "texts", "seqs", "updated_ms", "vectors"):
+        assert list(map(str, getattr(joined, column))) == list(map(str, getattr(whole, column)))
+
+
+def test_ids_are_found_by_all_of_their_characters(tmp_path: Path) -> None:
+    opened = built(tmp_path / "s", rows_of(UNICODE_IDS, clustered(9)))
+    assert [opened.rows_of(point_id) for point_id in UNICODE_IDS] == [[row] for row in range(9)]
+    for absent in ("", "plai", "plain ", "É", "😁", "a" * 511):
+        assert opened.rows_of(absent) == []
+
+
+@pytest.mark.parametrize("kinds", [1, 3])
+def test_ids_whose_hashes_collide_are_still_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: int
+) -> None:
+    def weak_hash(point_id: str) -> int:
+        return 2**64 - 1 - len(point_id) % kinds
+
+    monkeypatch.setattr(segment, "hash_id", weak_hash)
+    monkeypatch.setattr(segment, "hash_ids", lambda ids: np.array([weak_hash(one) for one in ids], np.uint64))
+    names = [f"{'x' * (row % 4)}{row}" for row in range(40)]
+    opened = built(tmp_path / "s", rows_of(names, clustered(40)))
+    assert [opened.rows_of(name) for name in names] == [[row] for row in range(40)]
+    assert opened.rows_of("absent") == []
+
+
+def test_one_hash_and_many_hashes_are_the_same_function() -> None:
+    assert hash_ids(UNICODE_IDS).tolist() == [segment.hash_id(point_id) for point_id in UNICODE_IDS]
+
+
+@pytest.mark.parametrize("name", ["rows.arrow", "ids.npy", "graph.usearch", "segment.json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "missing"])
+def test_a_damaged_file_is_noticed_when_the_segment_is_opened(tmp_path: Path, name: str, damage: str) -> None:
+    built(tmp_path / "s", rows_of([str(row) for row in range(1100)], clustered(1100)))
+    path = tmp_path / "s" / name
+    data = path.read_bytes()
+    path.unlink()
+    if damage == "flip":
+        path.write_bytes(data[:-5] + bytes([data[-5] ^ 1]) + data[-4:])
+    elif damage != "missing":
+        path.write_bytes(data[: len(data) // 2] if damage == "cut" else b"")
+    with pytest.raises(CorruptData):
+        Segment(tmp_path / "s", Metric.COSINE, ef_search=64, verify=True)
+
+
+def test_a_folder_that_is_not_there_is_a_damaged_segment(tmp_path: Path) -> None:
+    with pytest.raises(CorruptData):
+        Segment(tmp_path / "absent", Metric.COSINE, ef_search=64, verify=True)
+
+
+def test_a_segment_of_a_later_format_is_refused(tmp_path: Path) -> None:
+    built(tmp_path / "s", rows_of(["a"], clustered(1)))
+    description = files.read_json(tmp_path / "s" / "segment.json")
+    files.write_json_durable(tmp_path / "s" / "segment.json", {**description, "format": 2})
+    with pytest.raises(CorruptData, match="format"):
+        Segment(tmp_path / "s", Metric.COSINE, ef_search=64, verify=True)
+
+
+@pytest.mark.parametrize("function", ["fsync", "rename"])
+def test_a_segment_that_could_not_be_built_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    rows = rows_of(["a"], clustered(1))
+    with monkeypatch.context() as patched:
+        patched.setattr(files.os, function, fail)
+        with pytest.raises(OSError, match="No space"):
+            build_segment(tmp_path / "s", rows, metric=Metric.COSINE, options=IndexOptions())
+    assert list(tmp_path.iterdir()) == []
+    assert len(built(tmp_path / "s", rows)) == 1
+
+
+def exact_best(metric: Metric, query: Any, vectors: FloatMatrix, k: int) -> set[int]:
+    return set(np.argsort(-exact_scores(metric, query, vectors), kind="stable")[:k].tolist())
+
+
+class ForgetfulIndex(segment.Index):  # type: ignore[misc]
+    """A graph that drops a tenth of its rows, as concurrent additions to usearch may."""
+
+    def add(self, keys: Any, vectors: Any, **options: Any) -> Any:
+        kept = len(keys) * 9 // 10
+        return super().add(keys[:kept], vectors[:kept], **options)
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+def test_a_graph_that_cannot_find_its_own_rows_is_refused_and_the_segment_is_searched_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: Metric
+) -> None:
+    vectors = clustered(1300)
+    rows = rows_of([str(row) for row in range(1300)], vectors)
+    assert (tmp_path / built(tmp_path / "good", rows, metric=metric).name / "graph.usearch").exists()
+    monkeypatch.setattr(segment, "Index", ForgetfulIndex)
+
+    opened = built(tmp_path / "refused", rows, metric=metric)
+
+    assert sorted(path.name for path in (tmp_path / "refused").iterdir()) == [
+        "ids.npy",
+        "rows.arrow",
+        "segment.json",
+    ]
+    for query in clustered(20, seed=9):
+        found = opened.search(query, 10, killed_at=alive(1300), seq=1)
+        assert exact_best(metric, query, vectors, 10) <= set(found.tolist())
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind", "has_graph"),
+    [(1023, IndexKind.HNSW, False), (1024, IndexKind.HNSW, True), (1024, IndexKind.FLAT, False)],
+)
+def test_a_graph_is_built_only_where_it_pays(
+    tmp_path: Path,
+    rows: int,
+    kind: IndexKind,
+    has_graph: bool,  # noqa: FBT001
+) -> None:
+    built(
+        tmp_path / "s",
+        rows_of([str(row) for row in range(rows)], clustered(rows)),
+        options=IndexOptions(kind),
+    )
+    assert (tmp_path / "s" / "graph.usearch").exists() == has_graph
+
+
+def test_a_search_finds_k_rows_however_few_are_alive(tmp_path: Path) -> None:
+    vectors = clustered(2000)
+    opened = built(tmp_path / "s", rows_of([str(row) for row in range(2000)], vectors))
+    random = np.random.default_rng(1)
+    for living in (0, 1, 9, 10, 50, 1000, 2000):
+        killed_at = np.full(2000, 5, dtype=np.uint64)
+        killed_at[random.choice(2000, living, replace=False)] = ALIVE
+        found = opened.search(vectors[0], 10, killed_at=killed_at, seq=5)
+        assert (killed_at[found] == ALIVE).all()
+        assert len(set(found.tolist())) == len(found) >= min(10, living)
+        # Just before the fifth write all rows were alive.
+        assert len(opened.search(vectors[0], 10, killed_at=killed_at, seq=4)) >= 10
