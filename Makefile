@@ -1,7 +1,7 @@
 # Everything a developer types. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check down clean format lock install-server
+.PHONY: help install demo test check down clean format config lock install-server
 
 PORT ?= 8000
 PYTHON ?= python3
@@ -40,6 +40,9 @@ clean: down ## Stop the demo server; remove its data, the caches and .venv
 format: install ## Format and fix what can be fixed
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format
+
+config: install ## Write configs/local.yaml from the settings
+	@$(BIN)/python -m scripts.render_config
 
 lock: install ## Write constraints.txt from what .venv holds
 	@scripts/lock.sh

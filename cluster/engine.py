@@ -34,8 +34,8 @@ class Engine(Protocol):
     async def search(self, collection: Collection, query: SearchQuery) -> SearchResult:
         """The best ``query.top_k`` points, best first, ties broken by id."""
 
-    async def stats(self, collections: Sequence[Collection]) -> list[CollectionStats]:
-        """How full each collection is, in the order asked."""
+    async def stats(self, collections: Sequence[Collection]) -> list[CollectionStats | None]:
+        """How full each collection is, in the order asked; None where a shard does not answer."""
 
     async def close(self) -> None:
         """Release what the engine holds. Acknowledged writes are safe without it."""
@@ -65,8 +65,10 @@ class ShardHost(Protocol):
     async def search(self, collection: Collection, shards: Sequence[int], query: SearchQuery) -> SearchResult:
         """The best hits over these shards."""
 
-    async def stats(self, collections: Sequence[tuple[Collection, Sequence[int]]]) -> list[CollectionStats]:
-        """How full these shards are, summed for each collection."""
+    async def stats(
+        self, collections: Sequence[tuple[Collection, Sequence[int]]]
+    ) -> list[CollectionStats | None]:
+        """How full these shards are, summed for each collection; None where one cannot be opened."""
 
     async def close(self) -> None:
         """Close every shard."""

@@ -16,6 +16,8 @@ SERVE_VARIABLES = {
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    # Its warnings name files of the server.
+    "LANCE_LOG": "error",
 }
 
 

@@ -43,30 +43,34 @@ class RemoteDeployment:
             InternalError: Anything else went wrong; the reason is in the log.
         """
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s) as deadline:
                 try:
                     return await self._method(method).remote(*arguments)
                 except ray.exceptions.RayActorError:
                     if not repeatable:
                         raise
                     return await self._method(method).remote(*arguments)
-        except VectorayError:
-            raise
-        except TimeoutError:
-            _log.warning("deployment_timed_out", deployment=self._name, method=method)
-            raise ShardUnavailable(
-                f"A part of the cluster did not answer within {self._timeout_s:g} s; try again."
-            ) from None
-        except ray.serve.exceptions.BackPressureError:
-            raise Overloaded("Too many requests are waiting; try again in a moment.") from None
         except ray.exceptions.RayTaskError as error:
+            # First: Ray's error is also an instance of the remote class, with a traceback as its text.
             if isinstance(error.cause, VectorayError):
                 raise error.cause from None
             _log.exception("deployment_failed", deployment=self._name, method=method)
             raise InternalError("A part of the cluster failed while answering.") from None
+        except ray.serve.exceptions.BackPressureError:
+            raise Overloaded("Too many requests are waiting; try again in a moment.") from None
         except (ray.exceptions.RayError, ray.serve.exceptions.RayServeException) as error:
             _log.warning("deployment_lost", deployment=self._name, method=method, kind=type(error).__name__)
             raise ShardUnavailable("A part of the cluster is restarting; try again in a moment.") from None
+        except VectorayError:
+            raise
+        except Exception as error:
+            if deadline.expired():
+                _log.warning("deployment_timed_out", deployment=self._name, method=method)
+                raise ShardUnavailable(
+                    f"A part of the cluster did not answer within {self._timeout_s:g} s; try again."
+                ) from None
+            _log.exception("deployment_failed", deployment=self._name, method=method)
+            raise InternalError("A part of the cluster failed while answering.") from error
 
     def _method(self, method: str) -> Any:
         found = self._methods.get(method)

@@ -11,6 +11,7 @@ from cluster.remote import RemoteDeployment
 from cluster.settings import ClusterSettings
 from cluster.shards import OpenShards
 from storage.settings import StorageSettings
+from vectoray.core.errors import InternalError
 from vectoray.core.model import Collection, CollectionStats, Point, PointBatch, SearchQuery, SearchResult
 
 
@@ -24,6 +25,11 @@ class ShardHostReplica(OpenShards):
     def __init__(self, data_dir: Path, settings: StorageSettings) -> None:
         configure_logs()
         super().__init__(data_dir, settings)
+
+    def check_health(self) -> None:
+        """Called by Ray Serve every few seconds; an error makes it replace this process."""
+        if self.broken():
+            raise InternalError("A shard must be opened again after an error.")
 
     async def __del__(self) -> None:
         """Called by Ray Serve when the replica is stopped in an orderly way."""
@@ -83,9 +89,13 @@ class RemoteShardHost:
             "SearchResult", await self._remote.call("search", collection, shards, query, repeatable=True)
         )
 
-    async def stats(self, collections: Sequence[tuple[Collection, Sequence[int]]]) -> list[CollectionStats]:
+    async def stats(
+        self, collections: Sequence[tuple[Collection, Sequence[int]]]
+    ) -> list[CollectionStats | None]:
         """As `cluster.engine.ShardHost.stats`."""
-        return cast("list[CollectionStats]", await self._remote.call("stats", collections, repeatable=True))
+        return cast(
+            "list[CollectionStats | None]", await self._remote.call("stats", collections, repeatable=True)
+        )
 
     async def close(self) -> None:
         """Nothing: the process belongs to the cluster, not to this caller."""

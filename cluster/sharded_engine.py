@@ -7,6 +7,7 @@ from cluster.engine import ShardHost
 from cluster.fan_out import fan_out
 from cluster.placement import host_of, split_batch, split_rows
 from cluster.shards import sum_stats
+from vectoray.core.errors import Unavailable
 from vectoray.core.model import (
     Collection,
     CollectionStats,
@@ -59,18 +60,20 @@ class ShardedEngine:
         results = await fan_out(host.search(collection, shards, query) for host, shards in parts)
         return merge_hits([result.hits for result in results], query.top_k)
 
-    async def stats(self, collections: Sequence[Collection]) -> list[CollectionStats]:
+    async def stats(self, collections: Sequence[Collection]) -> list[CollectionStats | None]:
         """As `Engine.stats`."""
+        distinct = {collection.id: collection for collection in collections}
         asked: dict[int, list[tuple[Collection, list[int]]]] = {}
-        for collection in collections:
+        for collection in distinct.values():
             for number, shards in self._placement(collection).items():
                 asked.setdefault(number, []).append((collection, shards))
-        answers = await fan_out(self._hosts[number].stats(request) for number, request in asked.items())
-        parts: dict[str, list[CollectionStats]] = {collection.id: [] for collection in collections}
+        answers = await fan_out(_stats_of(self._hosts[number], request) for number, request in asked.items())
+        parts: dict[str, list[CollectionStats | None]] = {collection_id: [] for collection_id in distinct}
         for request, answer in zip(asked.values(), answers, strict=True):
             for (collection, _), stats in zip(request, answer, strict=True):
                 parts[collection.id].append(stats)
-        return [sum_stats(parts[collection.id]) for collection in collections]
+        totals = {collection_id: _total(found) for collection_id, found in parts.items()}
+        return [totals[collection.id] for collection in collections]
 
     async def close(self) -> None:
         """As `Engine.close`."""
@@ -97,3 +100,18 @@ class ShardedEngine:
 
 def _split_ids(ids: Sequence[str], shards: int) -> dict[int, list[str]]:
     return {shard: [ids[row] for row in rows] for shard, rows in split_rows(ids, shards).items()}
+
+
+async def _stats_of(
+    host: ShardHost, request: Sequence[tuple[Collection, Sequence[int]]]
+) -> Sequence[CollectionStats | None]:
+    try:
+        return await host.stats(request)
+    except Unavailable:
+        return [None] * len(request)
+
+
+def _total(parts: Sequence[CollectionStats | None]) -> CollectionStats | None:
+    """The sum, unless a part is missing: a sum of the rest would be wrong."""
+    known = [part for part in parts if part is not None]
+    return sum_stats(known) if len(known) == len(parts) else None

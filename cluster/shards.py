@@ -3,8 +3,8 @@
 import asyncio
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
@@ -13,7 +13,7 @@ from storage import files
 from storage.settings import StorageSettings
 from storage.shard import ShardSpec, create_shard, shard_exists
 from storage.writer import ShardWriter
-from vectoray.core.errors import ShardLocked, ShardUnavailable, Unavailable
+from vectoray.core.errors import ShardLocked, ShardUnavailable, Unavailable, VectorayError
 from vectoray.core.model import (
     Collection,
     CollectionStats,
@@ -25,7 +25,8 @@ from vectoray.core.model import (
 )
 
 _log = structlog.get_logger(__name__)
-_T = TypeVar("_T")
+
+ShardKey = tuple[str, int]
 
 
 class OpenShards:
@@ -34,7 +35,8 @@ class OpenShards:
     def __init__(self, data_dir: Path, settings: StorageSettings) -> None:
         self._root = data_dir / "collections"
         self._settings = settings
-        self._open: dict[tuple[str, int], asyncio.Task[ShardWriter]] = {}
+        self._open: dict[ShardKey, ShardWriter] = {}
+        self._turns: dict[ShardKey, asyncio.Lock] = {}
         self._closed = False
 
     async def create(self, collection: Collection, shards: Sequence[int]) -> None:
@@ -46,14 +48,19 @@ class OpenShards:
 
     async def drop(self, collection: Collection, shards: Sequence[int]) -> None:
         """As `cluster.engine.ShardHost.drop`."""
-        for shard in shards:
-            opening = self._open.pop((collection.id, shard), None)
-            if opening is not None and not (await _outcome(opening)):
-                await asyncio.to_thread(opening.result().close, flush=False)
-            with files.disk_errors("removing a shard"):
-                await asyncio.to_thread(_remove_tree, self._directory(collection, shard))
+        # A caller that goes away must not leave a shard half dropped.
+        await asyncio.shield(fan_out(self._drop(collection, shard) for shard in shards))
         with files.disk_errors("removing a collection"):
             await asyncio.to_thread(_remove_if_empty, self._root / collection.id)
+
+    async def _drop(self, collection: Collection, shard: int) -> None:
+        key = (collection.id, shard)
+        async with self._turn(key):
+            writer = self._open.pop(key, None)
+            if writer is not None:
+                await asyncio.to_thread(writer.close, flush=False)
+            with files.disk_errors("removing a shard"):
+                await asyncio.to_thread(_remove_tree, self._directory(collection, shard))
 
     async def upsert(self, collection: Collection, parts: Mapping[int, PointBatch]) -> int:
         """As `cluster.engine.ShardHost.upsert`."""
@@ -85,63 +92,83 @@ class OpenShards:
     async def search(self, collection: Collection, shards: Sequence[int], query: SearchQuery) -> SearchResult:
         """As `cluster.engine.ShardHost.search`."""
         writers = [await self._writer(collection, shard) for shard in shards]
-        if query.filter is None:
+        if query.filter is None and not any(writer.scans for writer in writers):
             # Well under a millisecond: handing it to a thread would cost more.
             results = [writer.search(query) for writer in writers]
         else:
             results = [await asyncio.to_thread(writer.search, query) for writer in writers]
         return merge_hits([result.hits for result in results], query.top_k)
 
-    async def stats(self, collections: Sequence[tuple[Collection, Sequence[int]]]) -> list[CollectionStats]:
+    async def stats(
+        self, collections: Sequence[tuple[Collection, Sequence[int]]]
+    ) -> list[CollectionStats | None]:
         """As `cluster.engine.ShardHost.stats`."""
-        return [
-            sum_stats([(await self._writer(collection, shard)).stats() for shard in shards])
-            for collection, shards in collections
-        ]
+        return [await self._stats(collection, shards) for collection, shards in collections]
+
+    async def _stats(self, collection: Collection, shards: Sequence[int]) -> CollectionStats | None:
+        try:
+            return sum_stats([(await self._writer(collection, shard)).stats() for shard in shards])
+        except VectorayError as error:
+            _log.warning("shard_without_stats", collection=collection.id, reason=error.message)
+            return None
 
     async def close(self) -> None:
-        """Close every shard, writing what is waiting."""
+        """Close every shard, writing what is waiting. All are closed, whatever one of them says."""
         self._closed = True
-        opening, self._open = list(self._open.values()), {}
-        for task in opening:
-            if not await _outcome(task):
-                await asyncio.to_thread(task.result().close)
+        # Every turn, not only the open ones: a shard may be opening.
+        await fan_out(self._close(key) for key in list(self._turns))
+
+    async def _close(self, key: ShardKey) -> None:
+        async with self._turn(key):
+            writer = self._open.pop(key, None)
+            if writer is not None:
+                await asyncio.to_thread(writer.close)
+
+    def broken(self) -> bool:
+        """Whether a shard's owner cannot go on without being opened again."""
+        return any(writer.broken for writer in self._open.values())
 
     def _directory(self, collection: Collection, shard: int) -> Path:
         return self._root / collection.id / f"shard-{shard:04d}"
 
+    def _turn(self, key: ShardKey) -> asyncio.Lock:
+        """Held by whoever opens, closes or drops the shard: one at a time."""
+        return self._turns.setdefault(key, asyncio.Lock())
+
     async def _writer(self, collection: Collection, shard: int) -> ShardWriter:
         """The shard's owner, opened once however many ask at the same time."""
-        if self._closed:
-            raise Unavailable("The shard host is stopping.")
-        key = (collection.id, shard)
-        opening = self._open.get(key)
-        if opening is None:
-            opening = asyncio.create_task(self._open_shard(collection, shard))
-            self._open[key] = opening
-        try:
-            # A caller that goes away must not cancel the opening for the others.
-            return await asyncio.shield(opening)
-        except BaseException:
-            if opening.done() and self._open.get(key) is opening:
-                del self._open[key]
-            raise
+        writer = self._open.get((collection.id, shard))
+        if writer is not None:
+            return writer
+        # A caller that goes away must not cancel the opening for the others.
+        opening = asyncio.create_task(self._open_shard(collection, shard))
+        opening.add_done_callback(_note_outcome)
+        return await asyncio.shield(opening)
 
     async def _open_shard(self, collection: Collection, shard: int) -> ShardWriter:
-        directory = self._directory(collection, shard)
-        if not shard_exists(directory):
-            raise ShardUnavailable(
-                f"Shard {shard} of the collection is not on the host that should have it.", {"shard": shard}
-            )
-        try:
-            with files.disk_errors("opening a shard"):
-                return await asyncio.to_thread(ShardWriter, directory, self._settings)
-        except ShardLocked as error:
-            _log.warning("shard_locked", shard=shard, collection=collection.id, **error.details)
-            raise ShardUnavailable(
-                f"Shard {shard} is still owned by the process that is being replaced; try again in a moment.",
-                {"shard": shard},
-            ) from error
+        key = (collection.id, shard)
+        async with self._turn(key):
+            if self._closed:
+                raise Unavailable("The shard host is stopping.")
+            if key in self._open:
+                return self._open[key]
+            directory = self._directory(collection, shard)
+            if not shard_exists(directory):
+                raise ShardUnavailable(
+                    f"Shard {shard} of the collection is not on the host that should have it.",
+                    {"shard": shard},
+                )
+            try:
+                with files.disk_errors("opening a shard"):
+                    self._open[key] = await asyncio.to_thread(ShardWriter, directory, self._settings)
+            except ShardLocked as error:
+                _log.warning("shard_locked", shard=shard, collection=collection.id, **error.details)
+                raise ShardUnavailable(
+                    f"Shard {shard} is still owned by the process that is being replaced; "
+                    "try again in a moment.",
+                    {"shard": shard},
+                ) from error
+            return self._open[key]
 
 
 def sum_stats(parts: Sequence[CollectionStats]) -> CollectionStats:
@@ -152,21 +179,24 @@ def sum_stats(parts: Sequence[CollectionStats]) -> CollectionStats:
     )
 
 
-async def _outcome(task: "asyncio.Task[_T]") -> BaseException | None:
-    """Wait for a task and say how it failed, if it did."""
-    await asyncio.wait([task])
-    return task.exception()
+def _note_outcome(task: "asyncio.Task[ShardWriter]") -> None:
+    """Look at how a task ended, so that asyncio does not complain when its caller is gone."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _remove_tree(directory: Path) -> None:
     """Remove a folder and all in it. It is renamed first, so that no half-removed shard can be opened."""
+    doomed = directory.with_name(files.TEMPORARY_PREFIX + directory.name)
+    if doomed.exists():
+        shutil.rmtree(doomed)
     if directory.exists():
-        doomed = directory.with_name(files.TEMPORARY_PREFIX + directory.name)
-        shutil.rmtree(doomed, ignore_errors=True)
         directory.rename(doomed)
         shutil.rmtree(doomed)
 
 
 def _remove_if_empty(directory: Path) -> None:
-    if directory.is_dir() and not any(directory.iterdir()):
-        directory.rmdir()
+    # Another host may be making or removing its own shards of the collection.
+    with suppress(FileNotFoundError):
+        if not any(directory.iterdir()):
+            directory.rmdir()

@@ -2,20 +2,30 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
+import time
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from cluster.engine import Engine
+from vectoray.core.errors import Unavailable
 from vectoray.core.model import Collection, Point, PointBatch
 
 _T = TypeVar("_T")
+_PAUSE_S = 0.5
 
 
 class BlockingEngine:
-    """An `Engine` whose calls wait."""
+    """An `Engine` whose calls wait, also for a shard host that is being replaced."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, patience_s: float = 60.0) -> None:
+        """Start the thread.
+
+        Args:
+            engine: What to call.
+            patience_s: Seconds for which an engine that is unavailable is asked again.
+        """
         self._engine = engine
+        self._patience_s = patience_s
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="engine-loop", daemon=True)
         self._thread.start()
@@ -25,16 +35,27 @@ class BlockingEngine:
         self._wait(self._engine.create(collection))
 
     def upsert(self, collection: Collection, batch: PointBatch) -> int:
-        """As `Engine.upsert`."""
-        return self._wait(self._engine.upsert(collection, batch))
+        """As `Engine.upsert`, patient."""
+        return self._patiently(lambda: self._engine.upsert(collection, batch))
 
     def delete(self, collection: Collection, ids: Sequence[str]) -> list[str]:
-        """As `Engine.delete`."""
-        return self._wait(self._engine.delete(collection, ids))
+        """As `Engine.delete`, patient; an id deleted by an attempt that was not answered may be missing."""
+        return self._patiently(lambda: self._engine.delete(collection, ids))
 
     def get(self, collection: Collection, ids: Sequence[str]) -> list[Point | None]:
-        """As `Engine.get`."""
-        return self._wait(self._engine.get(collection, ids))
+        """As `Engine.get`, patient."""
+        return self._patiently(lambda: self._engine.get(collection, ids))
+
+    def _patiently(self, call: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """Make a call that may be made twice, again and again while the engine is unavailable."""
+        deadline_s = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return self._wait(call())
+            except Unavailable:
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(_PAUSE_S)
 
     def close(self) -> None:
         """Close the engine and end the thread."""

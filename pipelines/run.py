@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from cluster import ray_environment
 from cluster.server_file import ServerFile
 from cluster.settings import ClusterSettings
@@ -26,12 +28,14 @@ from pipelines.sources import list_documents
 from storage.catalog import Catalog
 from vectoray.core.errors import (
     CollectionNotFound,
+    InternalError,
     InvalidRequest,
     NotFound,
-    Unavailable,
     VectorayError,
 )
 from vectoray.core.model import Collection
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,8 @@ def _run_on_ray(  # noqa: PLR0917
     # Ray's C++ parts would print warnings of their own between the progress bars.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     # Ray reads its environment when it is imported.
+    import ray.exceptions  # noqa: PLC0415
+
     from cluster import runtime  # noqa: PLC0415
     from pipelines.plan import ingestion_rows  # noqa: PLC0415
 
@@ -94,6 +100,14 @@ def _run_on_ray(  # noqa: PLR0917
         )
         for row in rows:
             report.add(row)
+    except ray.exceptions.RayError as error:
+        cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else None
+        if isinstance(cause, VectorayError):
+            raise cause from None
+        _log.warning("ingestion_failed", kind=type(cause or error).__name__)
+        raise InternalError(
+            "The ingestion stopped because a part of the cluster failed; run it again to go on."
+        ) from error
     finally:
         runtime.leave()
 
@@ -136,7 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         report = run(IngestRequest(options.path, options.collection_id), ServerFile.read(options.data_dir))
-    except (InvalidRequest, NotFound, Unavailable) as error:
+    except (InvalidRequest, NotFound) as error:
         print(error.message, file=sys.stderr)  # noqa: T201
         return 2
     except VectorayError as error:

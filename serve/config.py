@@ -8,11 +8,12 @@ from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from cluster.settings import ClusterSettings
 from pipelines.settings import PipelineSettings
 from serve.settings import ServeSettings
+from storage.catalog import sqlite_url
 from storage.settings import StorageSettings
 from vectoray.core.errors import InvalidRequest
 
@@ -23,7 +24,11 @@ class Settings(BaseSettings):
     """Every setting of a server. Unknown keys are refused."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        env_parse_none_str="null",
+        frozen=True,
+        extra="forbid",
     )
 
     data_dir: Path = Field(
@@ -40,7 +45,7 @@ class Settings(BaseSettings):
     @property
     def catalog_url(self) -> str:
         """The catalog's database, an SQLAlchemy URL."""
-        return f"sqlite:///{self.data_dir / 'catalog.db'}"
+        return sqlite_url(self.data_dir / "catalog.db")
 
     @classmethod
     def settings_customise_sources(
@@ -83,6 +88,8 @@ def load_settings(config: Path | None, overrides: dict[str, Any]) -> Settings:
     _FileSource.values = _read_yaml(config) if config else {}
     try:
         return Settings(**_given(overrides))
+    except SettingsError as error:
+        raise InvalidRequest(f"The settings are not valid: {error}. A list is written as JSON.") from None
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc'])}: {_sentence(problem['type'], problem['msg'])}"
@@ -94,7 +101,10 @@ def load_settings(config: Path | None, overrides: dict[str, Any]) -> Settings:
 
 
 def _sentence(kind: str, message: str) -> str:
-    return "unknown key" if kind == "extra_forbidden" else message[0].lower() + message[1:]
+    if kind == "extra_forbidden":
+        return "unknown key"
+    message = message.removeprefix("Value error, ")
+    return message[0].lower() + message[1:]
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
@@ -103,9 +113,23 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in nested.items() if value is not None and value != {}}
 
 
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses a key that is given twice; YAML's own loader would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        """As the base class, after the check."""
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        for at, key in enumerate(keys):
+            if key in keys[:at]:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key}' is given twice", node.value[at][0].start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.load(path.read_text(), Loader=_UniqueKeyLoader)  # noqa: S506  (a safe loader)
     except OSError as error:
         raise InvalidRequest(f"The configuration file {path} cannot be read: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -114,6 +138,6 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise InvalidRequest(f"The configuration file {path} is not valid YAML{where}.") from None
     if values is None:
         return {}
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise InvalidRequest(f"The configuration file {path} must hold a mapping of sections.")
     return values

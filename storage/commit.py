@@ -28,11 +28,12 @@ class Upsert:
 
     batch: PointBatch
     done: "Future[int]" = field(default_factory=Future)
+    size_bytes: int = 0
 
-    @property
-    def size_bytes(self) -> int:
+    def __post_init__(self) -> None:
         """About how much memory the write holds while it waits."""
-        return self.batch.vectors.nbytes + 64 * len(self.batch)
+        payload_bytes = sum(map(len, self.batch.payloads))
+        self.size_bytes = self.batch.vectors.nbytes + payload_bytes + 64 * len(self.batch)
 
 
 @dataclass(slots=True)
@@ -42,10 +43,11 @@ class Delete:
     ids: Sequence[str]
     done: "Future[list[str]]" = field(default_factory=Future)
 
-    @property
-    def size_bytes(self) -> int:
+    size_bytes: int = 0
+
+    def __post_init__(self) -> None:
         """About how much memory the write holds while it waits."""
-        return 64 * len(self.ids)
+        self.size_bytes = 64 * len(self.ids)
 
 
 Write = Upsert | Delete
@@ -61,6 +63,7 @@ class GroupCommit:
         settings: StorageSettings,
         *,
         apply_lock: threading.Lock,
+        wait_for_room: Callable[[], None],
         on_commit: Callable[[int], None],
     ) -> None:
         """Start the thread.
@@ -70,14 +73,16 @@ class GroupCommit:
             view: Where they become visible.
             settings: Limits of a group and of the queue.
             apply_lock: Held while the view changes.
+            wait_for_room: Returns once the view has room for another group, or raises.
             on_commit: Called with the last sequence number of each durable group, before it is acknowledged.
         """
         self._log, self._view, self._settings = log, view, settings
-        self._apply_lock, self._on_commit = apply_lock, on_commit
+        self._apply_lock, self._wait_for_room, self._on_commit = apply_lock, wait_for_room, on_commit
         self._changed = threading.Condition()
         self._waiting: deque[Write] = deque()
         self._waiting_bytes = 0
         self._closed = False
+        self.broken = False
         self._thread = threading.Thread(target=self._run, name="shard-commit", daemon=True)
         self._thread.start()
 
@@ -91,6 +96,8 @@ class GroupCommit:
         with self._changed:
             if self._closed:
                 raise Unavailable("The shard is closing.")
+            if self.broken:
+                raise Unavailable("The shard must be opened again after an error; try again in a moment.")
             if self._waiting and self._waiting_bytes + write.size_bytes > self._settings.max_pending_bytes:
                 raise Overloaded("Too many writes are waiting for the disk; try again in a moment.")
             self._waiting.append(write)
@@ -123,13 +130,12 @@ class GroupCommit:
 
     def _commit(self, group: list[Write]) -> None:
         try:
+            self._wait_for_room()
             records, deleted = self._resolve(group)
             if len(records):
                 with files.disk_errors("writing a batch"):
                     self._log.append(records)
-                with self._apply_lock:
-                    self._view.apply(records)
-                self._on_commit(records.last_seq)
+                self._make_visible(records)
         except BaseException as error:  # noqa: BLE001  (whoever waits must hear of it, whatever it is)
             for write in group:
                 write.done.set_exception(error)
@@ -139,6 +145,16 @@ class GroupCommit:
                 write.done.set_result(len(write.batch))
             else:
                 write.done.set_result(deleted[id(write)])
+
+    def _make_visible(self, records: Records) -> None:
+        try:
+            with self._apply_lock:
+                self._view.apply(records)
+            self._on_commit(records.last_seq)
+        except BaseException:
+            # The group is durable but not wholly visible; only opening the shard anew mends that.
+            self.broken = True
+            raise
 
     def _resolve(self, group: list[Write]) -> tuple[Records, dict[int, list[str]]]:
         """The group as records, in order of arrival; and for each delete, the ids that existed by then."""

@@ -29,7 +29,8 @@ def disk_errors(doing: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise StorageFull(f"No space left on the disk while {doing}; nothing was changed.") from error
-        raise InternalError(f"The disk failed while {doing} ({error.strerror}).") from error
+        reason = f" ({error.strerror})" if error.strerror else ""
+        raise InternalError(f"The disk failed while {doing}{reason}.") from error
 
 
 def fsync_dir(path: Path) -> None:
@@ -81,12 +82,20 @@ def write_durable(path: Path, data: bytes | memoryview) -> None:
 
 
 def publish_dir(temporary: Path, final: Path) -> None:
-    """Fsync every file of a finished folder, then give the folder its final name durably."""
+    """Fsync every file of a finished folder, then give the folder its final name durably.
+
+    Raises:
+        OSError: Nothing has the final name.
+    """
     for path in temporary.iterdir():
         fsync_file(path)
     fsync_dir(temporary)
     temporary.rename(final)
-    fsync_dir(final.parent)
+    try:
+        fsync_dir(final.parent)
+    except OSError:
+        final.rename(temporary)
+        raise
 
 
 def make_dir_durable(path: Path) -> None:
@@ -148,16 +157,24 @@ class FileLock:
         Raises:
             ShardLocked: Another process holds it; the message says which.
         """
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(self._descriptor)
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
             raise ShardLocked(f"The shard is owned by process {holder}.", {"holder_pid": holder}) from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor: int | None = descriptor
+        # A note for people; the lock holds without it, on a full disk too.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
     def release(self) -> None:
-        """Give the lock back."""
-        os.close(self._descriptor)
+        """Give the lock back. Once is enough; again does nothing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)

@@ -1,6 +1,6 @@
 """The write log: one immutable, fsynced file for each group commit, named by its first sequence number."""
 
-import mmap
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -9,11 +9,11 @@ from storage import files
 from storage.records import Records, decode, encode
 from vectoray.core.errors import CorruptData
 
-_SUFFIX = ".arrow"
+_NAME = re.compile(r"(\d{20})\.arrow")
 
 
 def _name(first_seq: int) -> str:
-    return f"{first_seq:020d}{_SUFFIX}"
+    return f"{first_seq:020d}.arrow"
 
 
 class WriteLog:
@@ -37,31 +37,38 @@ class WriteLog:
             FileNotFoundError: There is none, or it has been dropped.
             CorruptData: It does not match its checksum.
         """
-        with (self._directory / _name(first_seq)).open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        records = decode(memoryview(mapped))
+        # Read, not mapped: a mapping would hold a file descriptor for as long as the records live.
+        records = decode(memoryview((self._directory / _name(first_seq)).read_bytes()))
         if records.first_seq != first_seq:
             raise CorruptData("A batch of the write log carries another number than its name.")
         return records
 
     def read_after(self, seq: int) -> Iterator[Records]:
-        """All batches with a row after ``seq``, oldest first; the first may begin before it.
+        """All batches after ``seq``, which is the end of a batch, oldest first.
 
         Raises:
             CorruptData: A batch is damaged, or one between ``seq`` and the newest is missing.
         """
-        starts = self._starts()
-        needed = [start for start, following in pairwise(starts) if following > seq + 1]
-        expected: int | None = None
-        for start in [*needed, *starts[-1:]]:
-            records = self.read_one(start)
-            if expected is None and start > seq + 1:
-                raise CorruptData(f"The write log begins at {start}, but {seq + 1} is the next one needed.")
-            if expected is not None and start != expected:
+        expected = seq + 1
+        for start in self._starts():
+            if start <= seq:
+                continue
+            if start != expected:
                 raise CorruptData(f"The write log has nothing between {expected} and {start}.")
+            records = self.read_one(start)
+            yield records
             expected = records.last_seq + 1
-            if records.last_seq > seq:
-                yield records
+
+    def end_of_batch(self, after: int, at_most: int, default: int) -> int:
+        """The last end of a batch up to ``at_most``, or else the first one after ``after``.
+
+        Args:
+            after: An end of a batch.
+            at_most: A later sequence number.
+            default: The end of the newest batch, whose own length its name does not tell.
+        """
+        ends = [start - 1 for start in self._starts() if start - 1 > after]
+        return max((end for end in ends if end <= at_most), default=min(ends, default=default))
 
     def oldest_seq(self) -> int:
         """First sequence number that is still there; 1 when nothing is."""
@@ -76,8 +83,5 @@ class WriteLog:
             (self._directory / _name(start)).unlink()
 
     def _starts(self) -> list[int]:
-        return sorted(
-            int(path.name.removesuffix(_SUFFIX))
-            for path in self._directory.iterdir()
-            if path.name.endswith(_SUFFIX) and not path.name.startswith(files.TEMPORARY_PREFIX)
-        )
+        matches = (_NAME.fullmatch(path.name) for path in self._directory.iterdir())
+        return sorted(int(match[1]) for match in matches if match)

@@ -17,6 +17,7 @@ from vectoray.core.errors import CorruptData
 
 _MANIFEST = re.compile(r"manifest-(\d{20})\.json")
 _KEPT_MANIFESTS = 2
+_COUNTER_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Manifest:
         segments: Names of the live segments, oldest first.
         dead: For a segment, the file that lists its rows overwritten or deleted up to ``sealed_seq``.
         next_segment: Number of the next segment; names are never used twice.
+        last_write_ms: Unix time of write ``sealed_seq``, in milliseconds.
     """
 
     generation: int = 0
@@ -38,6 +40,7 @@ class Manifest:
     segments: tuple[str, ...] = ()
     dead: Mapping[str, str] = field(default_factory=dict)
     next_segment: int = 0
+    last_write_ms: int = 0
 
 
 def manifest_generations(directory: Path) -> list[int]:
@@ -67,6 +70,7 @@ def read_manifest(directory: Path, generation: int) -> Manifest:
             segments=tuple(_strings(value["segments"])),
             dead=_string_map(value["dead"]),
             next_segment=int(str(value["next_segment"])),
+            last_write_ms=int(str(value["last_write_ms"])),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise CorruptData("A shard's manifest lacks a field.") from error
@@ -86,6 +90,7 @@ def publish_manifest(directory: Path, manifest: Manifest) -> None:
             "segments": list(manifest.segments),
             "dead": dict(manifest.dead),
             "next_segment": manifest.next_segment,
+            "last_write_ms": manifest.last_write_ms,
         },
     )
     for generation in manifest_generations(directory)[_KEPT_MANIFESTS:]:
@@ -113,15 +118,15 @@ class GenerationCounter:
         Raises:
             FileNotFoundError: A reader came before the first owner.
         """
-        if writable and not path.exists():
-            files.write_durable(path, bytes(16))
+        if writable and (not path.exists() or path.stat().st_size != _COUNTER_BYTES):
+            files.write_durable(path, bytes(_COUNTER_BYTES))
         with path.open("r+b" if writable else "rb") as file:
             access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
-            self._mapped = mmap.mmap(file.fileno(), 16, access=access)
+            self._mapped = mmap.mmap(file.fileno(), _COUNTER_BYTES, access=access)
 
     def read(self) -> tuple[int, int]:
         """The manifest generation and the last acknowledged sequence number."""
-        generation, seq = struct.unpack("<QQ", self._mapped[:16])
+        generation, seq = struct.unpack("<QQ", self._mapped[:_COUNTER_BYTES])
         return generation, seq
 
     def publish_generation(self, generation: int) -> None:

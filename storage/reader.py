@@ -55,6 +55,7 @@ def open_view(
         dimension=spec.dimension,
         metric=spec.metric,
         seq=manifest.sealed_seq,
+        last_write_ms=manifest.last_write_ms,
     )
     return view, segments
 

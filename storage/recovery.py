@@ -2,17 +2,17 @@
 
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import structlog
 
 from storage import files, shard
 from storage.log import WriteLog
 from storage.manifest import Manifest, manifest_generations, manifest_path, publish_manifest, read_manifest
 from storage.reader import open_view
-from storage.segment import build_segment
+from storage.segment import SegmentRows, build_segment
 from storage.view import ShardView
 from vectoray.core.errors import CorruptData
 
@@ -22,26 +22,58 @@ if TYPE_CHECKING:
 _logger = structlog.get_logger(__name__)
 
 
-def recover(
-    directory: Path, spec: shard.ShardSpec, log: WriteLog, open_table: Callable[[], "PointTable"]
-) -> tuple[Manifest, ShardView]:
+def recover(directory: Path, spec: shard.ShardSpec, log: WriteLog) -> tuple[Manifest, ShardView]:
     """The current manifest, and the state after the last write that reached the log.
 
     Raises:
         CorruptData: The log, or the table where it is needed, cannot give back every acknowledged write.
     """
+    for name in (shard.LOG, shard.SEGMENTS, shard.DEAD):
+        files.make_dir_durable(directory / name)
     _remove_unfinished(directory)
     try:
         manifest, view = _open(directory, spec, log)
     except CorruptData as error:
         _logger.warning("shard_rebuild_started", reason=error.message)
-        manifest, view = _rebuild(directory, spec, log, open_table)
+        manifest, view = _rebuild(directory, spec, log)
         _logger.warning("shard_rebuild_finished", points=view.head.points)
+    remove_unnamed(directory, manifest)
     return manifest, view
+
+
+def remove_unnamed(directory: Path, manifest: Manifest) -> None:
+    """Remove segments and dead rows that the manifest does not name. Mapped files outlive their names."""
+    for path in (directory / shard.SEGMENTS).iterdir():
+        if path.name not in manifest.segments:
+            shutil.rmtree(path)
+    for path in (directory / shard.DEAD).iterdir():
+        if path.name not in manifest.dead.values():
+            path.unlink()
+
+
+def open_table(directory: Path, spec: shard.ShardSpec) -> "PointTable":
+    """The shard's table, for writing; one that cannot be read is put aside and begun anew, empty.
+
+    What the table holds is in the live points too, so a new one is filled from them.
+    """
+    # Lance takes 100 MB and most of a second: a process that never flushes should not pay it.
+    from storage.table import PointTable  # noqa: PLC0415
+
+    folder = directory / shard.TABLE
+    try:
+        return PointTable(folder, spec.dimension)
+    except CorruptData as error:
+        _logger.warning("table_put_aside", reason=error.message)
+        place = _new_quarantine(directory)
+        folder.rename(place / folder.name)
+        files.fsync_dir(place)
+        return PointTable(folder, spec.dimension)
 
 
 def _open(directory: Path, spec: shard.ShardSpec, log: WriteLog) -> tuple[Manifest, ShardView]:
     generations = manifest_generations(directory)
+    if not generations and (directory / shard.QUARANTINE).exists():
+        raise CorruptData("A rebuild of the shard was cut short.")
     manifest = read_manifest(directory, generations[0]) if generations else Manifest()
     view, _ = open_view(directory, spec, manifest, verify=True)
     for records in log.read_after(manifest.sealed_seq):
@@ -49,57 +81,66 @@ def _open(directory: Path, spec: shard.ShardSpec, log: WriteLog) -> tuple[Manife
     return manifest, view
 
 
-def _rebuild(
-    directory: Path, spec: shard.ShardSpec, log: WriteLog, open_table: Callable[[], "PointTable"]
-) -> tuple[Manifest, ShardView]:
-    """One segment from the table, then the whole log over it.
+def _rebuild(directory: Path, spec: shard.ShardSpec, log: WriteLog) -> tuple[Manifest, ShardView]:
+    """One segment from the table, then the log after it.
 
-    The log holds every write that is not in the table, and may begin with some that are: replaying those
-    first brings each of their ids back to an older state, and then forward again to its last.
+    The table may hold rows of later writes than it is complete through, left by a flush that was cut short:
+    replaying the log brings each of their ids back to an older state, and then forward again to its last.
     """
-    oldest = log.oldest_seq()
-    batches = list(log.read_after(oldest - 1))
-    table = open_table()
-    if oldest > table.flushed_seq + 1:
-        raise CorruptData(
-            f"Writes {table.flushed_seq + 1} to {oldest - 1} are neither in the log nor in the table."
-        )
-    rows = table.read_all()
+    flushed_seq, rows = _read_table(directory, spec)
+    # Read to the end before anything is changed: the log may turn out to be damaged too.
+    last_ms = max((int(records.updated_ms[-1]) for records in log.read_after(flushed_seq)), default=0)
     generations = manifest_generations(directory)
     _quarantine(directory, generations)
-    names: tuple[str, ...] = ()
-    start = batches[0].first_seq - 1 if batches else table.flushed_seq
-    # Numbers of segments are not reused: readers may still map the old ones by name.
+    # Numbers of segments are not used twice: readers may still map the old ones by name.
     number = time.time_ns() // 1_000_000
-    if len(rows):
+    names: tuple[str, ...] = ()
+    if rows is not None and len(rows):
         names = (f"{number:08d}",)
         build_segment(directory / shard.SEGMENTS / names[0], rows, metric=spec.metric, options=spec.index)
+        last_ms = max(last_ms, int(np.max(rows.updated_ms)))
     manifest = Manifest(
         generation=max(generations, default=0) + 1,
-        sealed_seq=start,
-        flushed_seq=start,
+        sealed_seq=flushed_seq,
+        flushed_seq=flushed_seq,
         segments=names,
         next_segment=number + 1,
+        last_write_ms=last_ms,
     )
     publish_manifest(directory, manifest)
     view, _ = open_view(directory, spec, manifest, verify=True)
-    for records in batches:
+    for records in log.read_after(flushed_seq):
         view.apply(records)
     return manifest, view
 
 
+def _read_table(directory: Path, spec: shard.ShardSpec) -> tuple[int, SegmentRows | None]:
+    """What the table is complete through, and its rows; 0 and None when there is none."""
+    from storage.table import PointTable, table_exists  # noqa: PLC0415
+
+    if not table_exists(directory / shard.TABLE):
+        return 0, None
+    table = PointTable(directory / shard.TABLE, spec.dimension)
+    return table.flushed_seq, table.read_all()
+
+
 def _quarantine(directory: Path, generations: list[int]) -> None:
     """Put away what could not be read, for a person to look at; nothing is deleted."""
-    place = directory / shard.QUARANTINE / str(time.time_ns())
-    files.make_dir_durable(place)
-    for generation in generations:
-        path = manifest_path(directory, generation)
+    place = _new_quarantine(directory)
+    moved = [manifest_path(directory, generation) for generation in generations]
+    moved += [directory / shard.SEGMENTS, directory / shard.DEAD]
+    for path in moved:
         path.rename(place / path.name)
     for name in (shard.SEGMENTS, shard.DEAD):
-        (directory / name).rename(place / name)
         files.make_dir_durable(directory / name)
     files.fsync_dir(place)
     files.fsync_dir(directory)
+
+
+def _new_quarantine(directory: Path) -> Path:
+    place = directory / shard.QUARANTINE / str(time.time_ns())
+    files.make_dir_durable(place)
+    return place
 
 
 def _remove_unfinished(directory: Path) -> None:

@@ -1,5 +1,7 @@
 """Exact comparison of vectors: the scores a client sees, and the scan that needs no index."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -8,7 +10,11 @@ from vectoray.core.model import FloatMatrix, FloatVector, Metric
 # float32 sums over a thousand dimensions differ by about this much, relative to the vectors' lengths,
 # depending on the order of additions.
 _ROUNDING = 1e-5
+# A score of 1 / (1 + d) is rounded to float32: distances this close, relative to 1 + d, may score equal.
+_SCORE_ROUNDING = 2.5e-7
 _MAX = float(np.finfo(np.float32).max)
+# Lengths between which squares and products of float32 vectors neither vanish nor overflow.
+_FLOAT32_SAFE = (1e-18, 1e18)
 _BLOCK_ROWS = 4096
 
 
@@ -17,6 +23,13 @@ def norms(vectors: FloatMatrix) -> FloatVector:
     squares: npt.NDArray[np.float64] = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
     lengths: FloatVector = np.minimum(np.sqrt(squares), _MAX).astype(np.float32)
     return lengths
+
+
+def unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The directions of vectors: float32, shape (..., dimension), each of length 1 or 0."""
+    wide = vectors.astype(np.float64)
+    lengths = np.sqrt(np.square(wide).sum(axis=-1, keepdims=True))
+    return np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0).astype(np.float32)
 
 
 def exact_scores(metric: Metric, query: FloatVector, vectors: FloatMatrix) -> npt.NDArray[np.float32]:
@@ -61,24 +74,57 @@ def scan(
     """
     if len(rows) <= k:
         return rows
-    scores = np.empty(len(rows), dtype=np.float32)
+    here = lengths[rows]
+    query_length = float(norms(query[np.newaxis])[0])
+    scores = _approximate(metric, query, vectors, here, rows=rows, wide=_is_extreme(query_length, here))
+    kth = float(np.partition(scores, len(scores) - k)[len(scores) - k])
+    # What these sums cannot tell apart, and what scores equal after its last rounding, is left to
+    # `exact_scores`.
+    if metric is Metric.EUCLIDEAN:
+        tolerance = _ROUNDING * (query_length + float(here.max())) + _SCORE_ROUNDING * (1.0 - kth)
+    elif metric is Metric.DOT:
+        tolerance = _ROUNDING * query_length * float(here.max())
+    else:
+        tolerance = _ROUNDING * query_length
+    return rows[scores >= kth - tolerance]
+
+
+def _is_extreme(query_length: float, lengths: FloatVector) -> bool:
+    """Whether products or squares might overflow or vanish in float32."""
+    least, most = _FLOAT32_SAFE
+    lengths = lengths[lengths > 0]
+    if not least < query_length < most and query_length > 0:
+        return True
+    return len(lengths) > 0 and not (least < float(lengths.min()) and float(lengths.max()) < most)
+
+
+def _approximate(
+    metric: Metric,
+    query: FloatVector,
+    vectors: FloatMatrix,
+    lengths: FloatVector,
+    *,
+    rows: npt.NDArray[np.int64],
+    wide: bool,
+) -> npt.NDArray[np.float64]:
+    """Values in the order of the scores, for some rows: float64, shape (len(rows),).
+
+    They are the product with the query (dot), that over the row's length (cosine), or the negative distance.
+    They are summed in float32 unless ``wide``.
+    """
+    number: Any = np.float64 if wide else np.float32
+    asked = query.astype(number)
+    values = np.empty(len(rows), dtype=np.float64)
     everything = len(rows) == len(vectors)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for start in range(0, len(rows), _BLOCK_ROWS):
-            part = slice(start, start + _BLOCK_ROWS)
-            block = vectors[part] if everything else vectors[rows[part]]
-            if metric is Metric.EUCLIDEAN:
-                scores[part] = -np.sqrt(np.square(block - query).sum(axis=1))
-            else:
-                scores[part] = block @ query
-        if metric is Metric.COSINE:
-            scores /= lengths[rows]
-    # What float32 cannot tell apart is left to `exact_scores`.
-    np.nan_to_num(scores, copy=False, nan=np.inf)
-    kth = np.partition(scores, len(scores) - k)[len(scores) - k]
-    scale = float(np.linalg.norm(query.astype(np.float64)))
-    if metric is Metric.DOT:
-        scale *= float(lengths[rows].max())
-    elif metric is Metric.EUCLIDEAN:
-        scale += float(lengths[rows].max())
-    return rows[scores >= kth - np.float32(min(scale * _ROUNDING, 1e30))]
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        part = slice(start, start + _BLOCK_ROWS)
+        block = (vectors[part] if everything else vectors[rows[part]]).astype(number, copy=False)
+        if metric is Metric.EUCLIDEAN:
+            values[part] = -np.sqrt(np.square(block - asked).sum(axis=1))
+        else:
+            values[part] = block @ asked
+    if metric is Metric.COSINE:
+        np.divide(values, lengths, out=values, where=lengths > 0)
+    elif metric is Metric.DOT:
+        np.clip(values, -_MAX, _MAX, out=values)
+    return values

@@ -6,7 +6,7 @@ log and the table and can be rebuilt from them.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,10 @@ _ROWS, _IDS, _GRAPH, _DESCRIPTION = "rows.arrow", "ids.npy", "graph.usearch", "s
 _FORMAT = 1
 # Below this many rows a scan is as quick as the graph (ray-facts: 2k rows 0.14 ms), and it is exact.
 _GRAPH_MIN_ROWS = 1024
-# Asked of the graph beyond k: rounding to the graph's number type may misplace close neighbours.
+# Candidates scored exactly: rounding to the graph's number type misplaces close neighbours.
+_MIN_CANDIDATES = 128
 _SLACK = 8
+_ADD_ROWS = 2048
 _SELF_RECALL_SAMPLE = 256
 _SELF_RECALL_MIN = 0.98
 
@@ -160,10 +162,11 @@ class Segment:
         Returns:
             int64 row numbers, in no particular order; score them exactly.
         """
-        count = k + _SLACK
+        count = max(k + _SLACK, _MIN_CANDIDATES)
+        direction = scoring.unit(query) if self.metric is Metric.COSINE else query
         # Beyond an eighth of the rows the graph visits most of them, at a higher price than a scan.
         while self._graph is not None and count * 8 < len(self):
-            keys = self._graph.search(query, count).keys.astype(np.int64)
+            keys = self._graph.search(direction, count).keys.astype(np.int64)
             rows = keys[killed_at[keys] > seq]
             if len(rows) >= k:
                 return rows
@@ -183,7 +186,18 @@ def _open_graph(path: Path, ef_search: int) -> Any:
     return index
 
 
-def build_segment(directory: Path, rows: SegmentRows, *, metric: Metric, options: IndexOptions) -> None:
+class BuildStoppedError(Exception):
+    """The build was asked to stop; nothing is left of it."""
+
+
+def build_segment(
+    directory: Path,
+    rows: SegmentRows,
+    *,
+    metric: Metric,
+    options: IndexOptions,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:
     """Write a segment durably under its final name.
 
     Args:
@@ -191,9 +205,11 @@ def build_segment(directory: Path, rows: SegmentRows, *, metric: Metric, options
         rows: At least one point.
         metric: The collection's metric.
         options: The collection's index options.
+        should_stop: Asked now and then while the graph grows.
 
     Raises:
         OSError: Nothing is left under the final name.
+        BuildStoppedError: ``should_stop`` said so.
     """
     temporary = directory.with_name(files.TEMPORARY_PREFIX + directory.name)
     shutil.rmtree(temporary, ignore_errors=True)
@@ -203,7 +219,7 @@ def build_segment(directory: Path, rows: SegmentRows, *, metric: Metric, options
         _write_ids(temporary / _IDS, rows.ids)
         names = [_ROWS, _IDS]
         if options.kind is IndexKind.HNSW and len(rows) >= _GRAPH_MIN_ROWS:
-            graph = _build_graph(rows.vectors, metric, options)
+            graph = _build_graph(rows.vectors, metric, options, should_stop)
             if graph is not None:
                 graph.save(str(temporary / _GRAPH))
                 names.append(_GRAPH)
@@ -241,7 +257,9 @@ def _write_ids(path: Path, ids: Sequence[str]) -> None:
     np.save(path, index)
 
 
-def _build_graph(vectors: FloatMatrix, metric: Metric, options: IndexOptions) -> Any | None:
+def _build_graph(
+    vectors: FloatMatrix, metric: Metric, options: IndexOptions, should_stop: Callable[[], bool]
+) -> Any | None:
     """A usearch graph over the rows, or None if it cannot find its own rows again.
 
     One thread adds the rows: concurrent additions to usearch can leave rows unreachable. bf16 keeps a
@@ -256,7 +274,15 @@ def _build_graph(vectors: FloatMatrix, metric: Metric, options: IndexOptions) ->
         expansion_search=options.ef_search,
     )
     order = np.random.default_rng(options.seed).permutation(len(vectors))
-    graph.add(order.astype(np.uint64), vectors[order], threads=1)
+    for start in range(0, len(order), _ADD_ROWS):
+        if should_stop():
+            raise BuildStoppedError
+        part = order[start : start + _ADD_ROWS]
+        added = vectors[part]
+        # Of equal lengths, so that squares neither vanish nor overflow in float32.
+        graph.add(
+            part.astype(np.uint64), scoring.unit(added) if metric is Metric.COSINE else added, threads=1
+        )
     recall = _self_recall(graph, vectors, metric, options.seed)
     if recall < _SELF_RECALL_MIN:
         _log.warning("segment_graph_refused", self_recall=round(recall, 4), rows=len(vectors))
@@ -275,7 +301,8 @@ def _self_recall(graph: Any, vectors: FloatMatrix, metric: Metric, seed: int) ->
     for query in vectors[sample]:
         nearest = scoring.scan(metric, query, vectors, lengths, rows=rows, k=1)
         best = scoring.exact_scores(metric, query, vectors[nearest])
-        keys = graph.search(query, 10).keys.astype(np.int64)
+        direction = scoring.unit(query) if metric is Metric.COSINE else query
+        keys = graph.search(direction, 10).keys.astype(np.int64)
         got = scoring.exact_scores(metric, query, vectors[keys])
         found += bool(len(got) and got.max() >= best.max())
     return found / len(sample)

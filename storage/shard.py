@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from storage import files
 from vectoray.core.errors import CorruptData
@@ -56,11 +57,14 @@ def read_spec(directory: Path) -> ShardSpec:
         CorruptData: Its description is damaged, or of a later format.
     """
     value = files.read_json(directory / _SPEC)
-    index = value["index"]
-    if value["format"] != _FORMAT or not isinstance(index, dict):
+    if value.get("format") != _FORMAT:
         raise CorruptData("A shard has a format that this version does not read.")
-    return ShardSpec(
-        dimension=int(str(value["dimension"])),
-        metric=Metric(str(value["metric"])),
-        index=IndexOptions(**{**index, "kind": IndexKind(index["kind"])}),
-    )
+    try:
+        index: Any = value["index"]
+        return ShardSpec(
+            dimension=int(str(value["dimension"])),
+            metric=Metric(str(value["metric"])),
+            index=IndexOptions(**{**index, "kind": IndexKind(index["kind"])}),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptData("A shard's description lacks a field.") from error

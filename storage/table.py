@@ -1,11 +1,16 @@
 """The shard's LanceDB table: the open, versioned truth, written behind the log.
 
-Anything that reads Lance reads it: ``lancedb.connect(<shard>/table).open_table("points")``. Commits are
-fsynced. It holds the live points as of `Manifest.flushed_seq`; applying the same writes again changes
-nothing, so a flush that was cut short is simply repeated.
+Anything that reads Lance reads it: ``lancedb.connect(<shard>/table).open_table("points")``. It holds the live
+points as of `PointTable.flushed_seq`; applying the same writes again changes nothing, so a flush that was cut
+short is simply repeated.
+
+This version of Lance syncs nothing to the disk by itself (seen with strace), so every change ends with our
+own fsync of each new file and of the folders, before anybody relies on it.
 """
 
+import os
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +22,21 @@ import pyarrow.compute as pc
 from storage import files
 from storage.records import Records, vector_column, vector_matrix
 from storage.segment import SegmentRows
+from vectoray.core.errors import CorruptData
 
 NAME = "points"
 _FLUSHED_SEQ = "vectoray.flushed_seq"
-_DURABLE = {"local_fsync": "true"}
+# Every change is two versions or three; old ones and small files are tidied up after this many.
+_TIDY_VERSIONS = 96
+_KEEP_VERSIONS_FOR = timedelta(minutes=10)
 
 
 def table_schema(dimension: int) -> Any:
     """The table's Arrow schema. ``id`` is the key: non-null and unique."""
+    key = {"lance-schema:unenforced-primary-key": "true"}
     return pa.schema(
         [
-            pa.field(
-                "id", pa.string(), nullable=False, metadata={"lance-schema:unenforced-primary-key": "true"}
-            ),
+            pa.field("id", pa.string(), nullable=False, metadata=key),
             pa.field("seq", pa.uint64(), nullable=False),
             pa.field("updated_ms", pa.int64(), nullable=False),
             pa.field("payload", pa.string(), nullable=False),
@@ -43,23 +50,25 @@ class PointTable:
     """The table of one shard, for its owner."""
 
     def __init__(self, directory: Path, dimension: int) -> None:
-        """Open the table, making it first if it is not there."""
-        self._uri = str(directory / f"{NAME}.lance")
+        """Open the table, making it first if it is not there.
+
+        Raises:
+            CorruptData: It is there but cannot be read.
+        """
+        self._directory = directory
+        self._path = directory / f"{NAME}.lance"
         self._schema = table_schema(dimension)
         self._dimension = dimension
-        # A folder without a version is one whose making was cut short.
-        if any(Path(self._uri, "_versions").glob("*.manifest")):
-            self._dataset = lance.dataset(self._uri, storage_options=_DURABLE)
+        self._durable: set[str] = set()
+        if table_exists(directory):
+            try:
+                self._dataset = lance.dataset(str(self._path))
+                self._tidied_version = int(self._dataset.version)
+            except (OSError, ValueError, RuntimeError) as error:
+                raise CorruptData("The shard's table cannot be read.") from error
         else:
             files.make_dir_durable(directory)
-            self._dataset = lance.write_dataset(
-                self._schema.empty_table(),
-                self._uri,
-                mode="overwrite",
-                storage_options=_DURABLE,
-                enable_stable_row_ids=True,
-            )
-            files.fsync_dir(directory)
+            self._overwrite(self._schema.empty_table())
 
     @property
     def flushed_seq(self) -> int:
@@ -67,7 +76,7 @@ class PointTable:
         return int(self._dataset.config().get(_FLUSHED_SEQ, 0))
 
     def apply(self, batches: Iterable[Records], through: int) -> None:
-        """Bring the table to the state after write ``through``. The last write of an id decides.
+        """Bring the table to the state after write ``through``, durably. The last write of an id decides.
 
         Raises:
             OSError: The disk refused; the table holds a part, and applying the same writes again mends it.
@@ -85,7 +94,62 @@ class PointTable:
         if deleted:
             # A typed expression: ids never become part of a query string.
             self._dataset.delete(pc.field("id").isin(deleted))
-        self._dataset.update_config({_FLUSHED_SEQ: str(through)})
+        # What it is complete through must not survive a loss of power that the rows do not.
+        self._sync()
+        self._stamp(through)
+
+    def rewrite(self, rows: SegmentRows, through: int) -> None:
+        """Let the table hold exactly these rows, the state after write ``through``, durably."""
+        self._overwrite(
+            pa.table(
+                {
+                    "id": list(rows.ids),
+                    "seq": rows.seqs,
+                    "updated_ms": rows.updated_ms,
+                    "payload": [payload.decode() for payload in rows.payloads],
+                    "text": list(rows.texts),
+                    "vector": vector_column(rows.vectors),
+                },
+                schema=self._schema,
+            )
+        )
+        self._stamp(through)
+
+    def count(self) -> int:
+        """Rows in the newest version."""
+        rows: int = self._dataset.count_rows()
+        return rows
+
+    def read_all(self) -> SegmentRows:
+        """Every row of the newest version.
+
+        Raises:
+            CorruptData: It cannot be read.
+        """
+        try:
+            table = self._dataset.to_table().combine_chunks()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CorruptData("The shard's table cannot be read.") from error
+        column = (
+            table["vector"].chunk(0) if table.num_rows else pa.array([], self._schema.field("vector").type)
+        )
+        return SegmentRows(
+            ids=table["id"].to_pylist(),
+            seqs=table["seq"].to_numpy(),
+            updated_ms=table["updated_ms"].to_numpy(),
+            vectors=vector_matrix(column, self._dimension),
+            payloads=[payload.encode() for payload in table["payload"].to_pylist()],
+            texts=table["text"].to_pylist(),
+        )
+
+    def tidy(self) -> None:
+        """Merge small files and forget old versions, if many have piled up."""
+        if int(self._dataset.version) - self._tidied_version < _TIDY_VERSIONS:
+            return
+        self._dataset.optimize.compact_files()
+        self._dataset.cleanup_old_versions(older_than=_KEEP_VERSIONS_FOR)
+        self._sync()
+        self._tidied_version = int(self._dataset.version)
 
     def _rows(self, places: list[tuple[Records, int, int]]) -> Any:
         return pa.table(
@@ -100,22 +164,32 @@ class PointTable:
             schema=self._schema,
         )
 
-    def count(self) -> int:
-        """Rows in the newest version."""
-        rows: int = self._dataset.count_rows()
-        return rows
+    def _overwrite(self, rows: Any) -> None:
+        self._dataset = lance.write_dataset(
+            rows, str(self._path), schema=self._schema, mode="overwrite", enable_stable_row_ids=True
+        )
+        self._tidied_version = int(self._dataset.version)
+        self._sync()
+        files.fsync_dir(self._directory)
 
-    def read_all(self) -> SegmentRows:
-        """Every row of the newest version."""
-        table = self._dataset.to_table().combine_chunks()
-        column = (
-            table["vector"].chunk(0) if table.num_rows else pa.array([], self._schema.field("vector").type)
-        )
-        return SegmentRows(
-            ids=table["id"].to_pylist(),
-            seqs=table["seq"].to_numpy(),
-            updated_ms=table["updated_ms"].to_numpy(),
-            vectors=vector_matrix(column, self._dimension),
-            payloads=[payload.encode() for payload in table["payload"].to_pylist()],
-            texts=table["text"].to_pylist(),
-        )
+    def _stamp(self, through: int) -> None:
+        self._dataset.update_config({_FLUSHED_SEQ: str(through)})
+        self._sync()
+
+    def _sync(self) -> None:
+        """Make every file that is not known to be durable so, and the folders' names."""
+        found = set()
+        for folder, _, names in os.walk(self._path):
+            paths = {os.path.join(folder, name) for name in names}  # noqa: PTH118  (many, and often)
+            fresh = paths - self._durable
+            for path in fresh:
+                files.fsync_file(Path(path))
+            if fresh or not self._durable:
+                files.fsync_dir(Path(folder))
+            found |= paths
+        self._durable = found
+
+
+def table_exists(directory: Path) -> bool:
+    """Whether a table lies in this folder. One without a version is one whose making was cut short."""
+    return any((directory / f"{NAME}.lance" / "_versions").glob("*.manifest"))

@@ -15,57 +15,10 @@ import numpy.typing as npt
 from storage import scoring
 from storage.filters import payload_test
 from storage.records import Records
-from storage.segment import Segment, SegmentRows
+from storage.segment import Segment, SegmentRows, concatenate
+from storage.tail import ALIVE, Tail
 from vectoray.core.filters import Filter
 from vectoray.core.model import FloatMatrix, FloatVector, Hit, Metric, Point, SearchQuery, SearchResult
-
-ALIVE = np.uint64(2**64 - 1)
-
-
-class Tail:
-    """The rows written since the last seal, in growing columns; searched one by one.
-
-    Columns grow by doubling into new arrays. A search that captured the old arrays goes on with them: what
-    is written to the new ones is later than its ``seq``.
-    """
-
-    def __init__(self, dimension: int) -> None:
-        self.count = 0
-        self.rows_by_id: dict[str, int] = {}
-        self.ids: list[str] = []
-        self.payloads: list[bytes] = []
-        self.texts: list[str | None] = []
-        self._allocate(256, dimension)
-
-    def _allocate(self, capacity: int, dimension: int) -> None:
-        self.vectors: FloatMatrix = np.empty((capacity, dimension), dtype=np.float32)
-        self.lengths: FloatVector = np.empty(capacity, dtype=np.float32)
-        self.seqs: npt.NDArray[np.uint64] = np.empty(capacity, dtype=np.uint64)
-        self.updated_ms: npt.NDArray[np.int64] = np.empty(capacity, dtype=np.int64)
-        self.killed_at: npt.NDArray[np.uint64] = np.full(capacity, ALIVE, dtype=np.uint64)
-
-    def reserve(self, rows: int) -> None:
-        """Make room for this many more rows."""
-        capacity = len(self.vectors)
-        if self.count + rows <= capacity:
-            return
-        count, vectors, lengths = self.count, self.vectors, self.lengths
-        seqs, updated_ms, killed_at = self.seqs, self.updated_ms, self.killed_at
-        self._allocate(max(capacity * 2, count + rows), vectors.shape[1])
-        self.vectors[:count], self.lengths[:count] = vectors[:count], lengths[:count]
-        self.seqs[:count], self.updated_ms[:count] = seqs[:count], updated_ms[:count]
-        self.killed_at[:count] = killed_at[:count]
-
-    def take(self, rows: npt.NDArray[np.int64]) -> SegmentRows:
-        """Some rows, copied."""
-        return SegmentRows(
-            ids=[self.ids[row] for row in rows],
-            seqs=self.seqs[rows],
-            updated_ms=self.updated_ms[rows],
-            vectors=self.vectors[rows],
-            payloads=[self.payloads[row] for row in rows],
-            texts=[self.texts[row] for row in rows],
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +66,7 @@ class ShardView:
         dimension: int,
         metric: Metric,
         seq: int,
+        last_write_ms: int,
     ) -> "ShardView":
         """The state after write ``seq``: every row of the segments lives, except the dead ones."""
         view = cls(dimension, metric)
@@ -121,11 +75,10 @@ class ShardView:
             killed_at = np.full(len(segment), ALIVE, dtype=np.uint64)
             killed_at[dead_rows.get(segment.name, [])] = 0
             view._points += int(np.count_nonzero(killed_at == ALIVE))
-            if len(segment):
-                view._last_write_ms = max(view._last_write_ms, int(segment.updated_ms.max()))
             live.append(LiveSegment(segment, killed_at))
         view._segments = tuple(live)
         view._seq = seq
+        view._last_write_ms = last_write_ms
         view.head = view._capture()
         return view
 
@@ -195,16 +148,16 @@ class ShardView:
                     self._points -= 1
                     return
 
-    def replace_tail(self, head: Head, sealed_rows: npt.NDArray[np.int64], segment: Segment | None) -> None:
-        """Let a segment take the place of the tail rows that ``head`` saw.
+    def replace_tail(self, count: int, sealed_rows: npt.NDArray[np.int64], segment: Segment | None) -> None:
+        """Let a segment take the place of the first rows of the tail.
 
         Args:
-            head: The state from which the segment was built.
-            sealed_rows: The tail rows, in the segment's order.
+            count: How many rows leave the tail.
+            sealed_rows: Those of them that went into the segment, in its order.
             segment: The segment, or None when no row was alive.
         """
         old = self._tail
-        rest = np.arange(head.tail_rows, old.count, dtype=np.int64)
+        rest = np.arange(count, old.count, dtype=np.int64)
         tail = Tail(self.dimension)
         tail.reserve(len(rest))
         moved = old.take(rest)
@@ -242,12 +195,20 @@ class ShardView:
         self._segments = kept
         self.head = self._capture()
 
+    def live_rows(self) -> SegmentRows:
+        """Every live point, copied."""
+        head = self.head
+        parts = [live.segment.take(np.flatnonzero(live.killed_at > head.seq)) for live in head.segments]
+        parts.append(head.tail.take(np.flatnonzero(head.killed_at[: head.tail_rows] > head.seq)))
+        return concatenate(parts)
+
     # Reads: any thread.
 
     def contains(self, point_id: str) -> bool:
-        """Whether the id is live now. For the applying thread."""
-        return point_id in self._tail.rows_by_id or any(
-            live.killed_at[row] == ALIVE for live in self._segments for row in live.segment.rows_of(point_id)
+        """Whether the id is live at the newest head. For the applying thread."""
+        head = self.head
+        return point_id in head.tail.rows_by_id or any(
+            live.killed_at[row] == ALIVE for live in head.segments for row in live.segment.rows_of(point_id)
         )
 
     def get(self, point_id: str) -> Point | None:

@@ -4,10 +4,9 @@ Threads: the commit thread applies writes; the maintenance thread turns the tail
 segments and writes the table. Whatever they do, a search sees one consistent point of history.
 """
 
-import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import cached_property
@@ -23,11 +22,13 @@ from storage.commit import Delete, GroupCommit, Upsert
 from storage.log import WriteLog
 from storage.manifest import GenerationCounter, Manifest, publish_manifest
 from storage.reader import write_dead_rows
-from storage.recovery import recover
-from storage.segment import Segment, SegmentRows, build_segment, concatenate
+from storage.records import Records
+from storage.recovery import open_table, recover, remove_unnamed
+from storage.segment import BuildStoppedError, Segment, SegmentRows, build_segment, concatenate
 from storage.settings import StorageSettings
 from storage.view import Head, LiveSegment
-from vectoray.core.model import CollectionStats, Point, PointBatch, SearchQuery, SearchResult
+from vectoray.core.errors import DimensionMismatch, Overloaded
+from vectoray.core.model import CollectionStats, IndexKind, Point, PointBatch, SearchQuery, SearchResult
 
 if TYPE_CHECKING:
     from storage.table import PointTable
@@ -35,7 +36,13 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 # Merging copies; beyond this a segment is large enough to stay as it is.
-_MERGE_MAX_ROWS = 262_144
+_MERGE_MAX_ROWS = 131_072
+# A seal takes at most this many times `seal_rows` at once, a flush this many times `flush_rows`.
+_SEAL_MAX = 2
+_FLUSH_MAX = 2
+# Writers wait while the tail is this many times `seal_rows` long.
+_TAIL_MAX = 8
+_ROOM_WITHIN_S = 20.0
 _RETRY_S = 5.0
 
 
@@ -56,24 +63,29 @@ class ShardWriter:
         self._lock = files.FileLock(directory / shard.LOCK)
         try:
             self._wal = WriteLog(directory / shard.LOG)
-            self._manifest, self._view = recover(directory, self.spec, self._wal, self._open_table)
+            self._manifest, self._view = recover(directory, self.spec, self._wal)
             self._counter = GenerationCounter(directory / shard.COUNTER, writable=True)
             self._counter.publish_seq(self._view.head.seq)
             self._counter.publish_generation(self._manifest.generation)
+            self._apply_lock = threading.Lock()
+            self._maintenance_lock = threading.Lock()
+            self._due = threading.Event()
+            self._sealed = threading.Event()
+            self._closing = threading.Event()
+            self._flushed_at_s = time.monotonic()
+            self._commits = GroupCommit(
+                self._wal,
+                self._view,
+                settings,
+                apply_lock=self._apply_lock,
+                wait_for_room=self._wait_for_room,
+                on_commit=self._committed,
+            )
+            self._maintenance = threading.Thread(target=self._maintain, name="shard-maintenance", daemon=True)
+            self._maintenance.start()
         except BaseException:
             self._lock.release()
             raise
-        self._apply_lock = threading.Lock()
-        self._maintenance_lock = threading.Lock()
-        self._due = threading.Event()
-        self._closing = threading.Event()
-        self.closed = False
-        self._flushed_at_s = time.monotonic()
-        self._commits = GroupCommit(
-            self._wal, self._view, settings, apply_lock=self._apply_lock, on_commit=self._committed
-        )
-        self._maintenance = threading.Thread(target=self._maintain, name="shard-maintenance", daemon=True)
-        self._maintenance.start()
 
     # Writes and reads, from any thread.
 
@@ -81,8 +93,14 @@ class ShardWriter:
         """Write points, all or nothing. Resolves to their number once they are durable and visible.
 
         Raises:
+            InvalidRequest: The vectors are not float32 of the shard's dimension.
             Overloaded, Unavailable: At once, when the write cannot be queued.
         """
+        if batch.vectors.shape[1:] != (self.spec.dimension,) or batch.vectors.dtype != np.float32:
+            # Checked before it shares a group with others, which must not fail with it.
+            raise DimensionMismatch.of(
+                expected=self.spec.dimension, actual=int(batch.vectors.shape[-1]), where="The batch"
+            )
         write = Upsert(batch)
         self._commits.submit(write)
         return write.done
@@ -110,11 +128,31 @@ class ShardWriter:
         head = self._view.head
         return CollectionStats(points=head.points, last_write_ms=head.last_write_ms)
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closing.is_set()
+
+    @property
+    def broken(self) -> bool:
+        """Whether an error left this owner unable to go on; what was acknowledged is safe."""
+        return self._commits.broken
+
+    @property
+    def scans(self) -> bool:
+        """Whether a search compares with so many vectors that it takes milliseconds."""
+        is_flat = self.spec.index.kind is IndexKind.FLAT
+        return is_flat or self._view.head.tail_rows > 2 * self._settings.seal_rows
+
     def close(self, *, flush: bool = True) -> None:
-        """Commit what waits, write the table if ``flush``, and give the shard to whoever comes next."""
-        self.closed = True
-        self._commits.close()
+        """Commit what waits, write the table if ``flush``, and give the shard to whoever comes next.
+
+        Once is enough; again does nothing.
+        """
+        if self.closed:
+            return
         self._closing.set()
+        self._commits.close()
         self._due.set()
         self._maintenance.join()
         try:
@@ -127,41 +165,52 @@ class ShardWriter:
     # Maintenance: one step at a time.
 
     def seal(self) -> None:
-        """Turn the tail into a segment, and note which older rows it ended.
+        """Turn the oldest rows of the tail into a segment, and note which older rows ended meanwhile.
 
         Raises:
             OSError: Nothing changed.
+            BuildStoppedError: The shard is closing.
         """
         with self._maintenance_lock:
             head = self._view.head
-            if head.seq == self._manifest.sealed_seq:
+            sealed_seq = self._manifest.sealed_seq
+            if head.seq == sealed_seq:
                 return
-            rows = np.flatnonzero(head.killed_at[: head.tail_rows] > head.seq)
+            through, limit = head.seq, sealed_seq + _SEAL_MAX * self._settings.seal_rows
+            if through > limit:
+                through = self._wal.end_of_batch(sealed_seq, limit, default=head.seq)
+            count = int(np.searchsorted(head.tail.seqs[: head.tail_rows], np.uint64(through), side="right"))
+            rows = np.flatnonzero(head.killed_at[:count] > through)
             segment = self._build(head.tail.take(rows))
+            last_write_ms = head.last_write_ms
+            if through < head.seq and count:
+                last_write_ms = int(head.tail.updated_ms[count - 1])
             self._publish(
                 replace(
                     self._manifest,
-                    sealed_seq=head.seq,
+                    sealed_seq=through,
                     segments=(*self._manifest.segments, *([segment.name] if segment else [])),
-                    dead=self._dead_rows(head),
-                )
+                    dead=self._dead_rows(head, through),
+                    last_write_ms=max(self._manifest.last_write_ms, last_write_ms),
+                ),
+                lambda: self._view.replace_tail(count, rows, segment),
             )
-            with self._apply_lock:
-                self._view.replace_tail(head, rows, segment)
-            self._readers_reload()
+            self._sealed.set()
 
     def merge(self) -> bool:
         """Merge the segments of the smallest crowded size class. Returns whether there were any.
 
         Raises:
             OSError: Nothing changed.
+            BuildStoppedError: The shard is closing.
         """
         with self._maintenance_lock:
-            head = self._view.head
-            merged = self._crowded(head)
+            merged = self._crowded(self._view.head)
             if not merged:
                 return False
-            rows = [np.flatnonzero(live.killed_at > head.seq) for live in merged]
+            # A row that ended after the last seal stays: by this manifest, and without the log, it lives.
+            sealed_seq = self._manifest.sealed_seq
+            rows = [np.flatnonzero(live.killed_at > sealed_seq) for live in merged]
             parts = [live.segment.take(part) for live, part in zip(merged, rows, strict=True)]
             segment = self._build(concatenate(parts))
             gone = {live.segment.name for live in merged}
@@ -171,11 +220,9 @@ class ShardWriter:
                     self._manifest,
                     segments=(*kept, *([segment.name] if segment else [])),
                     dead={name: file for name, file in self._manifest.dead.items() if name not in gone},
-                )
+                ),
+                lambda: self._view.replace_segments(merged, rows, segment),
             )
-            with self._apply_lock:
-                self._view.replace_segments(merged, rows, segment)
-            self._readers_reload()
             return True
 
     def flush(self) -> None:
@@ -188,11 +235,30 @@ class ShardWriter:
             through = self._view.head.seq
             if through == self._manifest.flushed_seq:
                 return
-            batches = self._wal.read_after(self._manifest.flushed_seq)
-            self._table.apply((records for records in batches if records.last_seq <= through), through)
+            # After a loss of power the table may be behind the manifest.
+            start = min(self._manifest.flushed_seq, self._table.flushed_seq)
+            if self._wal.oldest_seq() <= start + 1:
+                self._flush_log(start, through)
+            else:
+                with self._apply_lock:
+                    through, rows = self._view.head.seq, self._view.live_rows()
+                self._table.rewrite(rows, through)
             self._publish(replace(self._manifest, flushed_seq=through))
             self._flushed_at_s = time.monotonic()
-            self._drop_unneeded()
+            self._table.tidy()
+
+    def _flush_log(self, start: int, through: int) -> None:
+        """Bring the table from one state to a later one, in steps of bounded memory."""
+        step: list[Records] = []
+        for records in self._wal.read_after(start):
+            if records.last_seq > through:
+                break
+            step.append(records)
+            if records.last_seq - step[0].first_seq >= _FLUSH_MAX * self._settings.flush_rows:
+                self._table.apply(step, records.last_seq)
+                step = []
+        if step:
+            self._table.apply(step, step[-1].last_seq)
 
     def _build(self, rows: SegmentRows) -> Segment | None:
         if not len(rows):
@@ -201,13 +267,19 @@ class ShardWriter:
         # A name is used up even if the build fails.
         self._manifest = replace(self._manifest, next_segment=self._manifest.next_segment + 1)
         directory = self._directory / shard.SEGMENTS / name
-        build_segment(directory, rows, metric=self.spec.metric, options=self.spec.index)
+        build_segment(
+            directory,
+            rows,
+            metric=self.spec.metric,
+            options=self.spec.index,
+            should_stop=self._closing.is_set,
+        )
         return Segment(directory, self.spec.metric, ef_search=self.spec.index.ef_search, verify=False)
 
-    def _dead_rows(self, head: Head) -> dict[str, str]:
+    def _dead_rows(self, head: Head, through: int) -> dict[str, str]:
         dead = {}
         for live in head.segments:
-            rows = np.flatnonzero(live.killed_at <= head.seq).astype(np.uint32)
+            rows = np.flatnonzero(live.killed_at <= through).astype(np.uint32)
             if len(rows):
                 dead[live.segment.name] = write_dead_rows(self._directory, live.segment.name, rows)
         return dead
@@ -220,38 +292,31 @@ class ShardWriter:
                 classes.setdefault(int(log(relative, self._settings.merge_factor)), []).append(live)
         for _, members in sorted(classes.items()):
             if len(members) >= self._settings.merge_factor:
-                return tuple(members)
+                # Not more at a time: rows are copied on the way.
+                return tuple(members[: self._settings.merge_factor])
         return ()
 
-    def _publish(self, manifest: Manifest) -> None:
+    def _publish(self, manifest: Manifest, follow: Callable[[], None] | None = None) -> None:
+        """Make a manifest the current one; the view follows; then remove what it does not need."""
         manifest = replace(manifest, generation=manifest.generation + 1)
         with files.disk_errors("publishing a manifest"):
             publish_manifest(self._directory, manifest)
         self._manifest = manifest
-
-    def _readers_reload(self) -> None:
-        """Tell readers, then remove what no current manifest names. Mapped files outlive their names."""
-        self._counter.publish_generation(self._manifest.generation)
-        for path in (self._directory / shard.SEGMENTS).iterdir():
-            if path.name not in self._manifest.segments:
-                shutil.rmtree(path)
-        for path in (self._directory / shard.DEAD).iterdir():
-            if path.name not in self._manifest.dead.values():
-                path.unlink()
-        self._drop_unneeded()
-
-    def _drop_unneeded(self) -> None:
-        self._wal.drop_through(min(self._manifest.sealed_seq, self._manifest.flushed_seq))
-
-    def _open_table(self) -> "PointTable":
-        return self._table
+        if follow is not None:
+            try:
+                with self._apply_lock:
+                    follow()
+            except BaseException:
+                # The view is behind the manifest; only opening the shard anew mends that.
+                self._commits.broken = True
+                raise
+            self._counter.publish_generation(manifest.generation)
+            remove_unnamed(self._directory, manifest)
+        self._wal.drop_through(min(manifest.sealed_seq, manifest.flushed_seq))
 
     @cached_property
     def _table(self) -> "PointTable":
-        # Lance takes 100 MB and most of a second: a process that only reads the catalog should not pay it.
-        from storage.table import PointTable  # noqa: PLC0415
-
-        return PointTable(self._directory / shard.TABLE, self.spec.dimension)
+        return open_table(self._directory, self.spec)
 
     # The maintenance thread.
 
@@ -268,20 +333,49 @@ class ShardWriter:
         overdue = time.monotonic() - self._flushed_at_s >= self._settings.flush_interval_s
         return waiting >= self._settings.flush_rows or (waiting > 0 and overdue)
 
+    def _wait_for_room(self) -> None:
+        """Hold writers back while the tail, which is searched row by row, is too long.
+
+        Raises:
+            Overloaded: It did not get shorter in time.
+        """
+        deadline_s = time.monotonic() + _ROOM_WITHIN_S
+        while self._view.head.tail_rows >= _TAIL_MAX * self._settings.seal_rows:
+            self._sealed.clear()
+            self._due.set()
+            if self._closing.is_set() or time.monotonic() > deadline_s:
+                raise Overloaded("Writes come faster than they can be indexed; try again in a moment.")
+            self._sealed.wait(0.5)
+
     def _maintain(self) -> None:
-        pause_s = self._settings.flush_interval_s
         while not self._closing.is_set():
-            self._due.wait(pause_s)
+            self._due.wait(self._settings.flush_interval_s)
             self._due.clear()
-            pause_s = self._settings.flush_interval_s
-            try:
-                if self._seal_is_due():
-                    self.seal()
-                if self._flush_is_due():
-                    self.flush()
-                while not self._closing.is_set() and self.merge():
-                    pass
-            except Exception:  # noqa: BLE001
-                # Whatever it was (a full disk, most likely), acknowledged writes are in the log: try again.
-                _log.exception("shard_maintenance_failed", retry_s=_RETRY_S)
-                pause_s = _RETRY_S
+            # One step that fails must not keep the others from their work.
+            steps = (self._seal_if_due, self._flush_if_due, self._merge_all)
+            failed = [step for step in steps if not self._attempt(step)]
+            if failed:
+                self._closing.wait(_RETRY_S)
+
+    def _attempt(self, step: Callable[[], None]) -> bool:
+        try:
+            step()
+        except BuildStoppedError:
+            return True
+        except Exception:  # noqa: BLE001
+            # Whatever it was (a full disk, most likely), acknowledged writes are in the log: try again.
+            _log.exception("shard_maintenance_failed", step=step.__name__, retry_s=_RETRY_S)
+            return False
+        return True
+
+    def _seal_if_due(self) -> None:
+        while self._seal_is_due() and not self._closing.is_set():
+            self.seal()
+
+    def _flush_if_due(self) -> None:
+        if self._flush_is_due():
+            self.flush()
+
+    def _merge_all(self) -> None:
+        while not self._closing.is_set() and not self._seal_is_due() and self.merge():
+            pass

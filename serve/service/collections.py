@@ -16,7 +16,14 @@ from serve.service.completion import Completion
 from serve.service.limits import CollectionDefaults, Limits
 from serve.service.ownership import Address, find_collection, visible_owners
 from storage.catalog import Catalog
-from vectoray.core.errors import CollectionNotFound, Conflict, InvalidRequest, LimitExceeded, VectorayError
+from vectoray.core.errors import (
+    CollectionNotFound,
+    Conflict,
+    InvalidRequest,
+    LimitExceeded,
+    ShardUnavailable,
+    VectorayError,
+)
 from vectoray.core.model import Collection, CollectionStats, IndexOptions, Metric
 from vectoray.core.vectors import check_name
 
@@ -39,17 +46,19 @@ class CollectionView:
     """A collection and how full it is.
 
     Attributes:
-        points: Live points.
+        points: Live points; None while a shard does not answer.
         updated_at: When the collection, or a point in it, was last changed.
     """
 
     collection: Collection
-    points: int
+    points: int | None
     updated_at: datetime
 
     @classmethod
-    def of(cls, collection: Collection, stats: CollectionStats) -> "CollectionView":
+    def of(cls, collection: Collection, stats: CollectionStats | None) -> "CollectionView":
         """Join what the catalog and the engine know."""
+        if stats is None:
+            return cls(collection, None, collection.updated_at)
         last_write = datetime.fromtimestamp(stats.last_write_ms / 1000, UTC)
         return cls(collection, stats.points, max(collection.updated_at, last_write))
 
@@ -95,16 +104,28 @@ class CollectionService:
 
         Raises:
             CollectionNotFound: There is none that the caller may see.
+            ShardUnavailable: One of its shards does not answer.
         """
         collection = await find_collection(self.catalog, caller, address)
         [stats] = await self.engine.stats([collection])
+        if stats is None:
+            raise ShardUnavailable("A shard of the collection does not answer; try again in a moment.")
         return CollectionView.of(collection, stats)
 
     async def page(
-        self, caller: Principal, *, skip: int = 0, limit: int | None = None
+        self, caller: Principal, *, name: str | None = None, skip: int = 0, limit: int | None = None
     ) -> tuple[list[CollectionView], int]:
-        """The caller's collections, oldest first, and how many there are without the limit."""
-        collections, total = await self.catalog.page(visible_owners(caller), skip=skip, limit=limit)
+        """The caller's collections, oldest first, and how many there are without the limit.
+
+        Args:
+            caller: Whose collections.
+            name: Only those of this name.
+            skip: How many to leave out at the beginning.
+            limit: How many at most.
+        """
+        collections, total = await self.catalog.page(
+            visible_owners(caller), name=name, skip=skip, limit=limit
+        )
         return await self._views(collections), total
 
     async def drop(self, caller: Principal, address: Address) -> Collection:

@@ -10,18 +10,20 @@ from serve.service.collections import CollectionService
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The catalog and every shard of the caller's collections have answered.
+    """How much of what an answer to a caller depends on works.
 
     Attributes:
         uptime_s: Whole seconds since this process opened its services.
         collections: The caller's collections.
-        points: Live points in them.
+        points: Live points in those whose shards answer.
+        unavailable: Collections of which a shard does not answer.
     """
 
     version: str
     uptime_s: int
     collections: int
     points: int
+    unavailable: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,13 @@ class HealthService:
         """How things are.
 
         Raises:
-            Unavailable: The catalog or a shard does not answer.
+            Unavailable: The catalog does not answer.
         """
         views, total = await self.collections.page(caller)
         return Health(
             version=vectoray.__version__,
             uptime_s=int(time.monotonic() - self.started_s),
             collections=total,
-            points=sum(view.points for view in views),
+            points=sum(view.points or 0 for view in views),
+            unavailable=sum(view.points is None for view in views),
         )

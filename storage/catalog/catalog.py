@@ -105,10 +105,12 @@ class Catalog:
         return await self._first(and_(CollectionRow.name == name, CollectionRow.owner.in_(owners)), rank)
 
     async def page(
-        self, owners: Sequence[str], *, skip: int = 0, limit: int | None = None
+        self, owners: Sequence[str], *, name: str | None = None, skip: int = 0, limit: int | None = None
     ) -> tuple[list[Collection], int]:
         """Active collections of ``owners``, oldest first, and how many there are without the limit."""
         condition = and_(CollectionRow.owner.in_(owners), _ACTIVE)
+        if name is not None:
+            condition = and_(condition, CollectionRow.name == name)
         items = (
             select(CollectionRow)
             .where(condition)

@@ -6,7 +6,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 
 # Any constant will do, as long as every process of every version uses the same one.
 _MIGRATION_LOCK = 0x76656374
@@ -16,6 +16,11 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 # Alembic keeps the migration that runs in a module of its own: one at a time in a process.
 _one_migration = threading.Lock()
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of an SQLite file, whatever characters its path has."""
+    return URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def open_database(url: str) -> Engine:

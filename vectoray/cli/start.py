@@ -9,7 +9,7 @@ from vectoray.client import Client
 from vectoray.core.errors import VectorayError
 
 _POLL_S = 0.1
-_HEALTH_TIMEOUT_S = 2.0
+_PING_TIMEOUT_S = 2.0
 
 
 class ServerEnded(Exception):
@@ -56,8 +56,8 @@ def wait_until_answering(
 
 def _answers(info: ServerInfo) -> bool:
     try:
-        with Client(info.api_url, timeout_s=_HEALTH_TIMEOUT_S) as client:
-            client.health()
+        with Client(info.api_url, timeout_s=_PING_TIMEOUT_S) as client:
+            client.ping()
     except VectorayError:
         return False
     return True

@@ -112,7 +112,8 @@ def _open_log(files: ServerFiles) -> IO[bytes]:
         return os.open(path, flags, 0o600)
 
     try:
-        files.log_path.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (files.data_dir, files.log_path.parent):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return open(files.log_path, "ab", opener=private)
     except OSError as error:
         raise CommandFailed(

@@ -42,7 +42,7 @@ class Call(Generic[T]):
     method: str
     path: str
     parse: Callable[[Any], T]
-    params: Mapping[str, int] = field(default_factory=dict)
+    params: Mapping[str, int | str] = field(default_factory=dict)
     body: bytes | None = None
     missing: type[NotFound] = NotFound
 
@@ -57,9 +57,19 @@ def list_models() -> Call[list[EmbeddingModel]]:
     return Call("GET", "/api/models", lambda items: [EmbeddingModel.from_json(item) for item in items])
 
 
+def ping() -> Call[None]:
+    """Ask whether the server answers at all."""
+    return Call("GET", "/healthz", _nothing)
+
+
 def list_collections(*, skip: int, limit: int) -> Call[CollectionPage]:
     """Ask for a page of collections."""
     return Call("GET", "/api/collections", CollectionPage.from_json, params={"skip": skip, "limit": limit})
+
+
+def find_collection(name: str) -> Call[CollectionPage]:
+    """Ask for the collection of that name: a page of one, or of none."""
+    return Call("GET", "/api/collections", CollectionPage.from_json, params={"name": name})
 
 
 def create_collection(name: str, *, dimension: int, metric: Metric) -> Call[None]:

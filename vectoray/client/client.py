@@ -81,6 +81,10 @@ class Client:
         """How the server is."""
         return self._send(calls.health())
 
+    def ping(self) -> None:
+        """Return if the server answers, however well its shards are."""
+        self._send(calls.ping())
+
     def models(self) -> list[EmbeddingModel]:
         """The embedding models of the server, the default one first."""
         return self._send(calls.list_models())
@@ -100,9 +104,8 @@ class Client:
         Raises:
             CollectionNotFound: The caller can see none.
         """
-        for collection in self.collections():
-            if collection.name == name:
-                return collection
+        for collection in self._send(calls.find_collection(name)).items:
+            return collection
         raise CollectionNotFound.of(name)
 
     def create_collection(self, name: str, dimension: int, metric: Metric = Metric.COSINE) -> None:

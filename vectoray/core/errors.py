@@ -4,7 +4,8 @@ VectorayError
   InvalidRequest            the caller sent something that can never work as it is
     InvalidName             a collection name outside the allowed characters
     DimensionMismatch       a vector whose length is not the collection's
-    LimitExceeded           a value or a body above a configured limit
+    LimitExceeded           a value above a configured limit
+      BodyTooLarge          a request body above it
   NotFound
     CollectionNotFound
     PointNotFound

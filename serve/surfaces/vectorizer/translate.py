@@ -23,7 +23,7 @@ _METRIC_NAMES: dict[Metric, wire.MetricName] = {metric: name for name, metric in
 def health_info(health: Health) -> wire.HealthInfo:
     """The health of the server."""
     return wire.HealthInfo(
-        status="healthy",
+        status="degraded" if health.unavailable else "healthy",
         version=health.version,
         uptime=health.uptime_s,
         collections=health.collections,

@@ -70,7 +70,10 @@ class Search(WireModel):
 class HealthInfo(BaseModel):
     """How the server is, and what the caller has."""
 
-    status: Literal["healthy"]
+    status: Annotated[
+        Literal["healthy", "degraded"],
+        Field(description="degraded: a shard of some collection does not answer; the others work."),
+    ]
     version: str
     uptime: Annotated[int, Field(description="Seconds since the start.")]
     collections: int
@@ -83,7 +86,9 @@ class CollectionInfo(BaseModel):
     name: str
     dimension: int
     metric: MetricName
-    vector_count: int
+    vector_count: Annotated[
+        int | None, Field(description="null in a list while a shard of the collection does not answer.")
+    ]
     created_at: datetime
     updated_at: datetime
 

@@ -32,9 +32,10 @@ async def list_collections(
     services: ServicesDep,
     skip: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    name: Annotated[str | None, Query(description="Only the collection of this name.")] = None,
 ) -> wire.CollectionPage:
     """Collections, oldest first."""
-    views, total = await services.collections.page(caller, skip=skip, limit=limit)
+    views, total = await services.collections.page(caller, name=name, skip=skip, limit=limit)
     return translate.collection_page(views, total)
 
 

@@ -29,7 +29,10 @@ _METRIC_NAMES: dict[Metric, wire.MetricName] = {metric: name for name, metric in
 def health_info(health: Health) -> wire.HealthInfo:
     """The health of the server."""
     return wire.HealthInfo(
-        status="healthy", version=health.version, database="connected", redis="not_configured"
+        status="degraded" if health.unavailable else "healthy",
+        version=health.version,
+        database="connected",
+        redis="not_configured",
     )
 
 

@@ -30,7 +30,10 @@ class Query(WireModel):
 class HealthInfo(BaseModel):
     """What the server depends on, and how it is."""
 
-    status: Literal["healthy"]
+    status: Annotated[
+        Literal["healthy", "degraded"],
+        Field(description="degraded: a shard of some collection does not answer; the others work."),
+    ]
     version: str
     database: Literal["connected"]
     redis: Annotated[Literal["not_configured"], Field(description="This server needs no Redis.")]
@@ -46,7 +49,9 @@ class CollectionInfo(BaseModel):
     dimension: int
     distance_metric: MetricName
     index_type: Literal["hnsw", "flat"]
-    vector_count: int
+    vector_count: Annotated[
+        int | None, Field(description="null in a list while a shard of the collection does not answer.")
+    ]
     index_size_bytes: Annotated[int, Field(description="Not measured: always 0.")]
     config: dict[str, int] | None
     created_by: str

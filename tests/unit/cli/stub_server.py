@@ -16,6 +16,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import parse_qs
 
 COLLECTION_ID = "0b7e6a3c-6f0e-4f0e-9a53-2f7d3a1c0001"
 
@@ -32,10 +33,14 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(
                 {"status": "healthy", "version": "9", "uptime": 1, "collections": count, "total_vectors": 5}
             )
+        elif path == "/healthz":
+            self.answer({"status": "alive"})
         elif path == "/api/models":
             self.answer([{"name": "all-MiniLM-L6-v2", "provider": "local", "dimensions": 384}])
         elif path == "/api/collections":
-            self.answer({"items": self.collections, "total": len(self.collections)})
+            name = parse_qs(self.path.partition("?")[2])["name"][0]
+            items = [item for item in self.collections if item["name"] == name]
+            self.answer({"items": items, "total": len(items)})
         else:
             self.answer({"detail": "Not found."}, 404)
 

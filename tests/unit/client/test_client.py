@@ -65,7 +65,14 @@ def client_of(handler: Callable[[httpx.Request], httpx.Response], **options: Any
 
 
 def one_page(*collections: Mapping[str, object]) -> dict[str, object]:
-    return {"GET /api/collections?skip=0&limit=100": {"items": list(collections), "total": len(collections)}}
+    """Answers to the list of collections, to each one's name, and to the name "absent"."""
+    named = {str(collection["name"]): [collection] for collection in collections}
+    answers: dict[str, object] = {
+        f"GET /api/collections?name={name}": {"items": items, "total": len(items)}
+        for name, items in {"absent": [], **named}.items()
+    }
+    answers["GET /api/collections?skip=0&limit=100"] = {"items": list(collections), "total": len(collections)}
+    return answers
 
 
 def test_the_package_exports_exactly_its_client_and_values() -> None:

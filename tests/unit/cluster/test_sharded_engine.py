@@ -61,9 +61,10 @@ async def test_any_spread_over_hosts_and_shards_answers_as_a_single_shard(
             SearchQuery(query, top_k=20, score_threshold=0.4),
         ):
             assert await engine.search(spread, search) == await reference.search(single, search)
-    (stats,), (expected) = await engine.stats([spread]), await reference.stats([single])
-    assert stats.points == expected[0].points == 37
-    assert stats.last_write_ms > 0
+    for found in (*await engine.stats([spread]), *await reference.stats([single])):
+        assert found is not None
+        assert found.points == 37
+        assert found.last_write_ms > 0
 
 
 async def test_get_answers_in_the_order_asked_with_gaps_and_repetitions(open_engine: OpenEngine) -> None:
@@ -111,10 +112,10 @@ async def test_collections_on_the_same_hosts_do_not_mix(open_engine: OpenEngine)
     engine = await open_engine(2, one, two)
     await engine.upsert(one, batch_of(["a", "b", "c"]))
     await engine.upsert(two, batch_of(["a"], seed=5))
-    assert [stats.points for stats in await engine.stats([two, one])] == [1, 3]
+    assert [stats and stats.points for stats in await engine.stats([two, one])] == [1, 3]
     assert await engine.stats([]) == []
     await engine.delete(two, ["a"])
-    assert [stats.points for stats in await engine.stats([one, two])] == [3, 0]
+    assert [stats and stats.points for stats in await engine.stats([one, two])] == [3, 0]
     await engine.drop(two)
     assert len(await engine.search(one, SearchQuery(vectors_of(1)[0]))) == 3
 
@@ -140,10 +141,10 @@ async def test_one_shard_that_is_away_fails_the_call_and_never_shortens_the_answ
         engine.get(collection, IDS),
         engine.upsert(collection, batch_of(IDS)),
         engine.delete(collection, IDS),
-        engine.stats([collection]),
     ):
         with pytest.raises(ShardUnavailable):
             await call
+    assert await engine.stats([collection]) == [None]
     # What the shard has no part in goes on; the deletes above reached the other shards.
     assert await engine.upsert(collection, batch_of(beside_it)) == len(beside_it)
     assert all(await engine.get(collection, beside_it))

@@ -1,6 +1,6 @@
 """A process that writes to a shard and says on stdout what was acknowledged, until it is killed.
 
-Each line is written after the acknowledgement: ``+id`` for an upsert, ``-id`` for a delete.
+``+id`` is written after an upsert was acknowledged, ``?id`` before a delete and ``-id`` after it.
 """
 
 import sys
@@ -27,6 +27,8 @@ def main() -> None:
         writer.upsert(PointBatch(ids, vectors, [b"{}"] * len(ids), [None] * len(ids))).result()
         sys.stdout.write("".join(f"+{point_id}\n" for point_id in ids))
         if number % 3 == 0:
+            sys.stdout.write(f"?{ids[0]}\n")
+            sys.stdout.flush()
             writer.delete(ids[:1]).result()
             sys.stdout.write(f"-{ids[0]}\n")
         sys.stdout.flush()

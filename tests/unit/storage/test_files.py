@@ -31,7 +31,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
             made.append((function, describe(*args)))
             return original(*args, **kwargs)
 
-        monkeypatch.setattr(files.os, function, recorded)
+        monkeypatch.setattr(os, function, recorded)
 
     record("write", lambda descriptor, _: path_of(descriptor).name)
     record("fsync", lambda descriptor: path_of(descriptor).name)
@@ -64,8 +64,8 @@ def test_short_writes_are_continued_before_anything_is_synced(
         sizes.append(os.fstat(descriptor).st_size)
         fsync(descriptor)
 
-    monkeypatch.setattr(files.os, "write", short_write)
-    monkeypatch.setattr(files.os, "fsync", measured_fsync)
+    monkeypatch.setattr(os, "write", short_write)
+    monkeypatch.setattr(os, "fsync", measured_fsync)
     files.write_durable(tmp_path / "data", data)
     assert (tmp_path / "data").read_bytes() == data
     assert sizes[0] == len(data)
@@ -88,7 +88,7 @@ def test_a_replacement_that_fails_before_the_rename_keeps_the_old_content(
     def fail(_: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(files.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="Input/output"):
         files.write_durable(path, b"new")
     assert path.read_bytes() == b"old"

@@ -1,6 +1,7 @@
 """Manifests and the mapped counter: what is current, and how another process hears of it."""
 
 import errno
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -59,7 +60,7 @@ def test_a_publication_that_fails_leaves_the_previous_one_current(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(files.os, function, fail)
+        patched.setattr(os, function, fail)
         with pytest.raises(OSError, match="No space"):
             publish_manifest(tmp_path, replace(MANIFEST, generation=8))
     assert [path.name for path in tmp_path.iterdir()] == [manifest_path(tmp_path, 7).name]

@@ -153,3 +153,14 @@ def test_no_score_is_given_for_an_empty_matrix() -> None:
     for metric in Metric:
         none = np.empty((0, 3), dtype=np.float32)
         assert exact_scores(metric, np.ones(3, dtype=np.float32), none).shape == (0,)
+
+
+@pytest.mark.parametrize("magnitude", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("metric", list(Metric))
+def test_vectors_that_differ_only_in_the_order_of_their_values_tie(metric: Metric, magnitude: float) -> None:
+    random = np.random.default_rng(1)
+    values = magnitude * random.random(40)
+    # Float32 sums differ with the order of additions; the scores a client sees do not.
+    vectors = np.stack([random.permutation(values) for _ in range(200)]).astype(np.float32)
+    found = scan(metric, np.ones(40, dtype=np.float32), vectors, norms(vectors), rows=np.arange(200), k=1)
+    assert len(found) == 200

@@ -1,6 +1,7 @@
 """Segments on disk: every column comes back, ids are found, nothing damaged or lossy is used."""
 
 import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from usearch.index import Index
 
 from storage import files, segment
-from storage.records import hash_ids
+from storage.records import hash_id, hash_ids
 from storage.scoring import exact_scores, norms
 from storage.segment import Segment, SegmentRows, build_segment, concatenate
 from tests.unit.storage.conftest import clustered
@@ -133,7 +135,7 @@ def test_ids_whose_hashes_collide_are_still_told_apart(
 
 
 def test_one_hash_and_many_hashes_are_the_same_function() -> None:
-    assert hash_ids(UNICODE_IDS).tolist() == [segment.hash_id(point_id) for point_id in UNICODE_IDS]
+    assert hash_ids(UNICODE_IDS).tolist() == [hash_id(point_id) for point_id in UNICODE_IDS]
 
 
 @pytest.mark.parametrize("name", ["rows.arrow", "ids.npy", "graph.usearch", "segment.json"])
@@ -173,7 +175,7 @@ def test_a_segment_that_could_not_be_built_leaves_nothing(
 
     rows = rows_of(["a"], clustered(1))
     with monkeypatch.context() as patched:
-        patched.setattr(files.os, function, fail)
+        patched.setattr(os, function, fail)
         with pytest.raises(OSError, match="No space"):
             build_segment(tmp_path / "s", rows, metric=Metric.COSINE, options=IndexOptions())
     assert list(tmp_path.iterdir()) == []
@@ -184,7 +186,7 @@ def exact_best(metric: Metric, query: Any, vectors: FloatMatrix, k: int) -> set[
     return set(np.argsort(-exact_scores(metric, query, vectors), kind="stable")[:k].tolist())
 
 
-class ForgetfulIndex(segment.Index):  # type: ignore[misc]
+class ForgetfulIndex(Index):
     """A graph that drops a tenth of its rows, as concurrent additions to usearch may."""
 
     def add(self, keys: Any, vectors: Any, **options: Any) -> Any:
