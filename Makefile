@@ -20,26 +20,15 @@ install-server:
 demo: install-server ## Start a server, ingest the examples, ask three questions (PORT=8000)
 	@scripts/demo.sh
 
-# Each file of storage tests has a process of its own, and so do the model tests: building a usearch graph was
-# seen to hang in a process in which other tests had run before. See docs/adr/0013.
-APART := tests/unit/storage tests/unit/embedding
-STORAGE_TESTS = @for file in tests/unit/storage/test_*.py; do $(BIN)/pytest -q $$file -k "not test_readers_are_safe and not test_searches_during_seals" || exit 1; done
-
 test: install ## Run all tests
-	$(STORAGE_TESTS)
-	@$(BIN)/pytest -q tests/unit/storage/catalog
-	@$(BIN)/pytest tests/unit/embedding
-	@$(BIN)/pytest $(APART:%=--ignore=%)
+	@$(BIN)/pytest
 
 check: install ## Format, lint, types, import rules and unit tests, in under a minute
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
-	$(STORAGE_TESTS)
-	@$(BIN)/pytest -q tests/unit/storage/catalog
-	@$(BIN)/pytest -q tests/unit/embedding
-	@$(BIN)/pytest -q tests/unit $(APART:%=--ignore=%)
+	@$(BIN)/pytest -q tests/unit
 
 down: ## Stop the demo server
 	@if [ -x $(BIN)/vectoray ]; then $(BIN)/vectoray down --data-dir .demo; else echo "Nothing is installed."; fi

@@ -1,5 +1,6 @@
 """Shards in a temporary folder, opened by fixtures that always close them."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,6 +28,15 @@ def clustered(rows: int, dimension: int = DIMENSION, *, seed: int = 0) -> FloatM
     centres = random.standard_normal((40, dimension))
     noise = 0.5 * random.standard_normal((rows, dimension))
     return (centres[random.integers(0, 40, rows)] + noise).astype(np.float32)
+
+
+def let_others_run() -> None:
+    """What a thread that searches in a loop does between searches.
+
+    CPython's lock is not fair: a loop that gives it up for microseconds at a time, as short searches do, and
+    never waits for anything takes it back before any other thread of the process has woken up.
+    """
+    time.sleep(0)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from storage.reader import ShardReader
 from storage.shard import ShardSpec, create_shard
-from tests.unit.storage.conftest import OpenShard, batch_of, clustered
+from tests.unit.storage.conftest import OpenShard, batch_of, clustered, let_others_run
 from vectoray.core.errors import ShardUnavailable
 from vectoray.core.model import IndexOptions, Metric, SearchQuery
 
@@ -75,6 +75,7 @@ def test_readers_are_safe_while_the_owner_seals_flushes_and_merges(
             found = {hit.id for hit in reader.search(SearchQuery(vectors[0], top_k=100))}
             if found != set(names):
                 wrong.append(len(found))
+            let_others_run()
         reader.close()
 
     thread = threading.Thread(target=look)

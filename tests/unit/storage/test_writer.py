@@ -9,7 +9,7 @@ import pytest
 
 from storage import files
 from storage.writer import ShardWriter
-from tests.unit.storage.conftest import OpenShard, batch_of, clustered
+from tests.unit.storage.conftest import OpenShard, batch_of, clustered, let_others_run
 from vectoray.core.errors import InternalError, Overloaded, ShardLocked, StorageFull, Unavailable
 from vectoray.core.filters import Eq
 from vectoray.core.model import FloatMatrix, IndexKind, IndexOptions, Metric, SearchQuery
@@ -243,6 +243,7 @@ def test_searches_during_seals_and_merges_never_miss_a_point(open_shard: OpenSha
             found = ids_of(writer, SearchQuery(vectors[row], top_k=60))
             if sorted(found) != sorted(names):
                 wrong.append(("search", len(found)))
+            let_others_run()
 
     threads = [threading.Thread(target=look) for _ in range(2)]
     for thread in threads:

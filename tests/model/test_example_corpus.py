@@ -10,7 +10,7 @@ from pipelines.parse import ParseError, media_type_of, parse
 from vectoray.core.model import FloatMatrix
 from vectoray.embedding import EmbeddingModel
 
-CORPUS = Path(__file__).parents[3] / "examples" / "corpus"
+CORPUS = Path(__file__).parents[2] / "examples" / "corpus"
 DAMAGED = "damaged-report.pdf"
 
 
