@@ -29,7 +29,7 @@ The command line beats the environment variable named at each setting, which bea
 variable is written as JSON. 'vectoray up' always names the data folder itself (--data-dir, VECTORAY_DATA_DIR,
 else ./vectoray-data): 'data_dir' in a file counts for 'python -m serve.main' alone.
 
-Written by 'python -m scripts.render_config' from the settings in the code: change it there.
+Written by 'make config' from the settings in the code: change it there.
 """
 _KINDS = {"integer": "Whole number", "number": "Number", "string": "Text", "array": "List"}
 _BOUNDS = {
@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     lines = (found.splitlines(keepends=True), wanted.splitlines(keepends=True))
     sys.stderr.writelines(difflib.unified_diff(*lines, "configs/local.yaml", "the settings in the code"))
-    print("configs/local.yaml is out of date; run: python -m scripts.render_config", file=sys.stderr)
+    print("configs/local.yaml is out of date; run: make config", file=sys.stderr)
     return 1
 
 

@@ -3,6 +3,7 @@
 Order of precedence: command line, environment (``VECTORAY_SERVE__PORT=8001``), the YAML file, defaults.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,10 @@ def load_settings(config: Path | None, overrides: dict[str, Any]) -> Settings:
         overrides: Values from the command line, nested as the sections are; None means not given.
 
     Raises:
-        InvalidRequest: The file cannot be read, or a value is unknown or out of bounds. The message names
-            the key, not its value: it might be a secret.
+        InvalidRequest: The file cannot be read, or a key or variable is unknown, or a value out of bounds.
+            The message names the key, not its value: it might be a secret.
     """
+    _refuse_unknown_variables()
     _FileSource.values = _read_yaml(config) if config else {}
     try:
         return Settings(**_given(overrides))
@@ -98,6 +100,14 @@ def load_settings(config: Path | None, overrides: dict[str, Any]) -> Settings:
         raise InvalidRequest(f"The settings are not valid: {problems}.") from None
     finally:
         _FileSource.values = {}
+
+
+def _refuse_unknown_variables() -> None:
+    """Pydantic looks for the variables it knows; a misspelt section would be passed over in silence."""
+    ours = sorted(name for name in os.environ if name.upper().startswith(ENV_PREFIX))
+    for name in ours:
+        if name[len(ENV_PREFIX) :].lower().split("__")[0] not in Settings.model_fields:
+            raise InvalidRequest(f"The environment variable {name} is no setting; see configs/local.yaml.")
 
 
 def _sentence(kind: str, message: str) -> str:

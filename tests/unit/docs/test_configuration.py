@@ -81,7 +81,7 @@ def test_check_shows_what_differs_and_changes_nothing(
     assert render_config.main(["--check"]) == 1
     said = capsys.readouterr().err
     assert "-  port: 8001\n+  port: 8000\n" in said
-    assert said.endswith("run: python -m scripts.render_config\n")
+    assert said.endswith("run: make config\n")
     assert config.read_text() == changed
     assert render_config.main([]) == 0
     assert config.read_text() == render_config.render()
@@ -142,6 +142,13 @@ def test_a_wrong_value_is_refused_by_its_key_alone(config: Path, path: tuple[str
     wrong: dict[str, Any] = {path[-1]: {SECRET: SECRET}}
     message = refusal(config, {path[0]: wrong} if len(path) == 2 else wrong)
     assert ".".join(path) in message
+    assert SECRET not in message
+
+
+def test_an_unknown_section_in_a_variable_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{ENV_PREFIX}SERVER__PORT", SECRET)
+    message = refusal(None)
+    assert f"{ENV_PREFIX}SERVER__PORT is no setting" in message
     assert SECRET not in message
 
 
