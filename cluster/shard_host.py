@@ -11,7 +11,6 @@ from cluster.remote import RemoteDeployment
 from cluster.settings import ClusterSettings
 from cluster.shards import OpenShards
 from storage.settings import StorageSettings
-from vectoray.core.errors import InternalError
 from vectoray.core.model import Collection, CollectionStats, Point, PointBatch, SearchQuery, SearchResult
 
 
@@ -25,11 +24,6 @@ class ShardHostReplica(OpenShards):
     def __init__(self, data_dir: Path, settings: StorageSettings) -> None:
         configure_logs()
         super().__init__(data_dir, settings)
-
-    def check_health(self) -> None:
-        """Called by Ray Serve every few seconds; an error makes it replace this process."""
-        if self.broken():
-            raise InternalError("A shard must be opened again after an error.")
 
     async def __del__(self) -> None:
         """Called by Ray Serve when the replica is stopped in an orderly way."""

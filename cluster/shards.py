@@ -124,10 +124,6 @@ class OpenShards:
             if writer is not None:
                 await asyncio.to_thread(writer.close)
 
-    def broken(self) -> bool:
-        """Whether a shard's owner cannot go on without being opened again."""
-        return any(writer.broken for writer in self._open.values())
-
     def _directory(self, collection: Collection, shard: int) -> Path:
         return self._root / collection.id / f"shard-{shard:04d}"
 
@@ -136,9 +132,9 @@ class OpenShards:
         return self._turns.setdefault(key, asyncio.Lock())
 
     async def _writer(self, collection: Collection, shard: int) -> ShardWriter:
-        """The shard's owner, opened once however many ask at the same time."""
+        """The shard's owner, opened once however many ask at the same time; anew when it is broken."""
         writer = self._open.get((collection.id, shard))
-        if writer is not None:
+        if writer is not None and not writer.broken:
             return writer
         # A caller that goes away must not cancel the opening for the others.
         opening = asyncio.create_task(self._open_shard(collection, shard))
@@ -150,8 +146,13 @@ class OpenShards:
         async with self._turn(key):
             if self._closed:
                 raise Unavailable("The shard host is stopping.")
-            if key in self._open:
-                return self._open[key]
+            writer = self._open.get(key)
+            if writer is not None and not writer.broken:
+                return writer
+            if writer is not None:
+                _log.warning("shard_opened_again", shard=shard, collection=collection.id)
+                del self._open[key]
+                await asyncio.to_thread(writer.close)
             directory = self._directory(collection, shard)
             if not shard_exists(directory):
                 raise ShardUnavailable(

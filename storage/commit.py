@@ -32,8 +32,8 @@ class Upsert:
 
     def __post_init__(self) -> None:
         """About how much memory the write holds while it waits."""
-        payload_bytes = sum(map(len, self.batch.payloads))
-        self.size_bytes = self.batch.vectors.nbytes + payload_bytes + 64 * len(self.batch)
+        characters = sum(map(len, self.batch.payloads)) + sum(len(text or "") for text in self.batch.texts)
+        self.size_bytes = self.batch.vectors.nbytes + characters + 64 * len(self.batch)
 
 
 @dataclass(slots=True)
@@ -96,8 +96,7 @@ class GroupCommit:
         with self._changed:
             if self._closed:
                 raise Unavailable("The shard is closing.")
-            if self.broken:
-                raise Unavailable("The shard must be opened again after an error; try again in a moment.")
+            self._refuse_if_broken()
             if self._waiting and self._waiting_bytes + write.size_bytes > self._settings.max_pending_bytes:
                 raise Overloaded("Too many writes are waiting for the disk; try again in a moment.")
             self._waiting.append(write)
@@ -130,11 +129,11 @@ class GroupCommit:
 
     def _commit(self, group: list[Write]) -> None:
         try:
+            self._refuse_if_broken()
             self._wait_for_room()
             records, deleted = self._resolve(group)
             if len(records):
-                with files.disk_errors("writing a batch"):
-                    self._log.append(records)
+                self._append(records)
                 self._make_visible(records)
         except BaseException as error:  # noqa: BLE001  (whoever waits must hear of it, whatever it is)
             for write in group:
@@ -145,6 +144,19 @@ class GroupCommit:
                 write.done.set_result(len(write.batch))
             else:
                 write.done.set_result(deleted[id(write)])
+
+    def _append(self, records: Records) -> None:
+        with files.disk_errors("writing a batch"):
+            try:
+                self._log.append(records)
+            except files.UnknownOutcomeError:
+                # What is in the log is no longer what is visible; only opening the shard anew mends that.
+                self.broken = True
+                raise
+
+    def _refuse_if_broken(self) -> None:
+        if self.broken:
+            raise Unavailable("The shard must be opened again after an error; try again in a moment.")
 
     def _make_visible(self, records: Records) -> None:
         try:

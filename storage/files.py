@@ -21,6 +21,10 @@ TEMPORARY_PREFIX = ".tmp-"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
+class UnknownOutcomeError(OSError):
+    """A write failed, and could not be taken back: only reading the disk anew tells what is on it."""
+
+
 @contextmanager
 def disk_errors(doing: str) -> Iterator[None]:
     """Turn an OSError into an error of ours, saying what was being done."""
@@ -56,6 +60,7 @@ def write_durable(path: Path, data: bytes | memoryview) -> None:
 
     Raises:
         OSError: Nothing is left under either name; the caller may try again.
+        UnknownOutcomeError: The file is there, and nothing says whether it would survive loss of power.
     """
     temporary = path.with_name(TEMPORARY_PREFIX + path.name)
     try:
@@ -76,8 +81,11 @@ def write_durable(path: Path, data: bytes | memoryview) -> None:
         fsync_dir(path.parent)
     except OSError:
         # The name may or may not outlive a loss of power: take it back, so that "failed" means "not there".
-        path.unlink()
-        fsync_dir(path.parent)
+        try:
+            path.unlink()
+            fsync_dir(path.parent)
+        except OSError as error:
+            raise UnknownOutcomeError(error.errno, error.strerror) from error
         raise
 
 

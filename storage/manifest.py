@@ -9,6 +9,7 @@ import mmap
 import re
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,6 +82,7 @@ def publish_manifest(directory: Path, manifest: Manifest) -> None:
 
     Raises:
         OSError: The previous one is still current.
+        UnknownOutcomeError: One of the two is.
     """
     files.write_json_durable(
         manifest_path(directory, manifest.generation),
@@ -93,8 +95,10 @@ def publish_manifest(directory: Path, manifest: Manifest) -> None:
             "last_write_ms": manifest.last_write_ms,
         },
     )
-    for generation in manifest_generations(directory)[_KEPT_MANIFESTS:]:
-        manifest_path(directory, generation).unlink(missing_ok=True)
+    # It is current now, whatever becomes of the old ones.
+    with suppress(OSError):
+        for generation in manifest_generations(directory)[_KEPT_MANIFESTS:]:
+            manifest_path(directory, generation).unlink(missing_ok=True)
 
 
 def _strings(value: object) -> list[str]:

@@ -78,6 +78,9 @@ def _open(directory: Path, spec: shard.ShardSpec, log: WriteLog) -> tuple[Manife
     view, _ = open_view(directory, spec, manifest, verify=True)
     for records in log.read_after(manifest.sealed_seq):
         view.apply(records)
+    if view.head.seq < manifest.flushed_seq:
+        # The table has them; going on would give their numbers to other writes.
+        raise CorruptData(f"The write log ends before write {manifest.flushed_seq}.")
     return manifest, view
 
 

@@ -25,6 +25,12 @@ def norms(vectors: FloatMatrix) -> FloatVector:
     return lengths
 
 
+def _wide_norms(vectors: FloatMatrix, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Lengths of some rows, of which float32 would hold neither the smallest nor the largest."""
+    blocks = [vectors[rows[start : start + _BLOCK_ROWS]] for start in range(0, len(rows), _BLOCK_ROWS)]
+    return np.sqrt(np.concatenate([np.square(block.astype(np.float64)).sum(axis=1) for block in blocks]))
+
+
 def unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The directions of vectors: float32, shape (..., dimension), each of length 1 or 0."""
     wide = vectors.astype(np.float64)
@@ -37,6 +43,10 @@ def exact_scores(metric: Metric, query: FloatVector, vectors: FloatMatrix) -> np
 
     The same two vectors score the same in every segment, in any company.
     """
+    if len(vectors) > _BLOCK_ROWS:
+        # Many rows may tie; float64 copies of all of them at once would cost twice the segment.
+        starts = range(0, len(vectors), _BLOCK_ROWS)
+        return np.concatenate([exact_scores(metric, query, vectors[at : at + _BLOCK_ROWS]) for at in starts])
     wide_query = query.astype(np.float64)
     wide = vectors.astype(np.float64)
     if metric is Metric.EUCLIDEAN:
@@ -124,7 +134,8 @@ def _approximate(
         else:
             values[part] = block @ asked
     if metric is Metric.COSINE:
-        np.divide(values, lengths, out=values, where=lengths > 0)
+        divisors = _wide_norms(vectors, rows) if wide else lengths.astype(np.float64)
+        np.divide(values, divisors, out=values, where=divisors > 0)
     elif metric is Metric.DOT:
         np.clip(values, -_MAX, _MAX, out=values)
     return values

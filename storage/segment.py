@@ -5,6 +5,8 @@ A segment is a folder: ``rows.arrow`` (stored fields), ``ids.npy`` (sorted id ha
 log and the table and can be rebuilt from them.
 """
 
+import errno
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -179,7 +181,10 @@ class Segment:
 
 
 def _open_graph(path: Path, ef_search: int) -> Any:
-    index = Index.restore(str(path), view=True)
+    try:
+        index = Index.restore(str(path), view=True)
+    except (ValueError, RuntimeError) as error:
+        raise CorruptData("A segment's graph cannot be read.") from error
     if index is None:
         raise CorruptData("A segment's graph cannot be read.")
     index.expansion_search = ef_search
@@ -221,7 +226,7 @@ def build_segment(
         if options.kind is IndexKind.HNSW and len(rows) >= _GRAPH_MIN_ROWS:
             graph = _build_graph(rows.vectors, metric, options, should_stop)
             if graph is not None:
-                graph.save(str(temporary / _GRAPH))
+                _save_graph(graph, temporary / _GRAPH)
                 names.append(_GRAPH)
         checksums = {name: files.checksum_file(temporary / name) for name in names}
         files.write_json_durable(
@@ -283,14 +288,26 @@ def _build_graph(
         graph.add(
             part.astype(np.uint64), scoring.unit(added) if metric is Metric.COSINE else added, threads=1
         )
-    recall = _self_recall(graph, vectors, metric, options.seed)
+    recall = _self_recall(graph, vectors, metric, options.seed, should_stop)
     if recall < _SELF_RECALL_MIN:
         _log.warning("segment_graph_refused", self_recall=round(recall, 4), rows=len(vectors))
         return None
     return graph
 
 
-def _self_recall(graph: Any, vectors: FloatMatrix, metric: Metric, seed: int) -> float:
+def _save_graph(graph: Any, path: Path) -> None:
+    """Usearch takes some failures to write for success: compare the sizes."""
+    try:
+        graph.save(str(path))
+    except RuntimeError as error:
+        raise OSError(errno.EIO, "the graph could not be saved") from error
+    if path.stat().st_size < graph.serialized_length:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _self_recall(
+    graph: Any, vectors: FloatMatrix, metric: Metric, seed: int, should_stop: Callable[[], bool]
+) -> float:
     """Share of sampled rows whose exact best match is among the graph's ten best for that row."""
     sample = np.random.default_rng(seed).choice(
         len(vectors), min(_SELF_RECALL_SAMPLE, len(vectors)), replace=False
@@ -299,6 +316,8 @@ def _self_recall(graph: Any, vectors: FloatMatrix, metric: Metric, seed: int) ->
     rows = np.arange(len(vectors), dtype=np.int64)
     found = 0
     for query in vectors[sample]:
+        if should_stop():
+            raise BuildStoppedError
         nearest = scoring.scan(metric, query, vectors, lengths, rows=rows, k=1)
         best = scoring.exact_scores(metric, query, vectors[nearest])
         direction = scoring.unit(query) if metric is Metric.COSINE else query

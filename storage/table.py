@@ -60,6 +60,7 @@ class PointTable:
         self._schema = table_schema(dimension)
         self._dimension = dimension
         self._durable: set[str] = set()
+        self.is_durable = True
         if table_exists(directory):
             try:
                 self._dataset = lance.dataset(str(self._path))
@@ -99,7 +100,7 @@ class PointTable:
         self._stamp(through)
 
     def rewrite(self, rows: SegmentRows, through: int) -> None:
-        """Let the table hold exactly these rows, the state after write ``through``, durably."""
+        """Let the table hold exactly these rows, the state after write ``through``, durably, in new files."""
         self._overwrite(
             pa.table(
                 {
@@ -178,6 +179,9 @@ class PointTable:
 
     def _sync(self) -> None:
         """Make every file that is not known to be durable so, and the folders' names."""
+        # Once an fsync has failed, the next one of the same file may succeed without having written it: only
+        # new files help then, see `rewrite`.
+        self.is_durable = False
         found = set()
         for folder, _, names in os.walk(self._path):
             paths = {os.path.join(folder, name) for name in names}  # noqa: PTH118  (many, and often)
@@ -188,6 +192,7 @@ class PointTable:
                 files.fsync_dir(Path(folder))
             found |= paths
         self._durable = found
+        self.is_durable = True
 
 
 def table_exists(directory: Path) -> bool:

@@ -6,8 +6,9 @@ segments and writes the table. Whatever they do, a search sees one consistent po
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from math import log
@@ -27,7 +28,13 @@ from storage.recovery import open_table, recover, remove_unnamed
 from storage.segment import BuildStoppedError, Segment, SegmentRows, build_segment, concatenate
 from storage.settings import StorageSettings
 from storage.view import Head, LiveSegment
-from vectoray.core.errors import DimensionMismatch, Overloaded
+from vectoray.core.errors import (
+    CorruptData,
+    DimensionMismatch,
+    InvalidRequest,
+    Overloaded,
+    Unavailable,
+)
 from vectoray.core.model import CollectionStats, IndexKind, Point, PointBatch, SearchQuery, SearchResult
 
 if TYPE_CHECKING:
@@ -37,6 +44,8 @@ _log = structlog.get_logger(__name__)
 
 # Merging copies; beyond this a segment is large enough to stay as it is.
 _MERGE_MAX_ROWS = 131_072
+# Segments with a smaller share of live rows are rewritten without the dead ones.
+_MIN_LIVE = 0.5
 # A seal takes at most this many times `seal_rows` at once, a flush this many times `flush_rows`.
 _SEAL_MAX = 2
 _FLUSH_MAX = 2
@@ -72,6 +81,7 @@ class ShardWriter:
             self._due = threading.Event()
             self._sealed = threading.Event()
             self._closing = threading.Event()
+            self._released = False
             self._flushed_at_s = time.monotonic()
             self._commits = GroupCommit(
                 self._wal,
@@ -93,14 +103,15 @@ class ShardWriter:
         """Write points, all or nothing. Resolves to their number once they are durable and visible.
 
         Raises:
-            InvalidRequest: The vectors are not float32 of the shard's dimension.
+            InvalidRequest: The vectors are not float32 of the shard's dimension, or a string is no Unicode.
             Overloaded, Unavailable: At once, when the write cannot be queued.
         """
+        # Checked before it shares a group with others, which must not fail with it.
         if batch.vectors.shape[1:] != (self.spec.dimension,) or batch.vectors.dtype != np.float32:
-            # Checked before it shares a group with others, which must not fail with it.
             raise DimensionMismatch.of(
                 expected=self.spec.dimension, actual=int(batch.vectors.shape[-1]), where="The batch"
             )
+        _check_encodings(batch)
         write = Upsert(batch)
         self._commits.submit(write)
         return write.done
@@ -156,11 +167,13 @@ class ShardWriter:
         self._due.set()
         self._maintenance.join()
         try:
-            if flush:
+            if flush and not self.broken:
                 self.flush()
         finally:
-            self._counter.close()
-            self._lock.release()
+            with self._maintenance_lock:
+                self._released = True
+                self._counter.close()
+                self._lock.release()
 
     # Maintenance: one step at a time.
 
@@ -170,8 +183,9 @@ class ShardWriter:
         Raises:
             OSError: Nothing changed.
             BuildStoppedError: The shard is closing.
+            Unavailable: The shard is closed, or broken.
         """
-        with self._maintenance_lock:
+        with self._owned():
             head = self._view.head
             sealed_seq = self._manifest.sealed_seq
             if head.seq == sealed_seq:
@@ -198,14 +212,19 @@ class ShardWriter:
             self._sealed.set()
 
     def merge(self) -> bool:
-        """Merge the segments of the smallest crowded size class. Returns whether there were any.
+        """Rewrite a segment of mostly dead rows, or else merge those of the smallest crowded size class.
+
+        Returns:
+            Whether there were any.
 
         Raises:
             OSError: Nothing changed.
             BuildStoppedError: The shard is closing.
+            Unavailable: The shard is closed, or broken.
         """
-        with self._maintenance_lock:
-            merged = self._crowded(self._view.head)
+        with self._owned():
+            head = self._view.head
+            merged = self._mostly_dead(head) or self._crowded(head)
             if not merged:
                 return False
             # A row that ended after the last seal stays: by this manifest, and without the log, it lives.
@@ -230,16 +249,15 @@ class ShardWriter:
 
         Raises:
             OSError: The table may hold a part; the next flush completes it.
+            Unavailable: The shard is closed, or broken.
         """
-        with self._maintenance_lock:
+        with self._owned():
             through = self._view.head.seq
             if through == self._manifest.flushed_seq:
                 return
             # After a loss of power the table may be behind the manifest.
             start = min(self._manifest.flushed_seq, self._table.flushed_seq)
-            if self._wal.oldest_seq() <= start + 1:
-                self._flush_log(start, through)
-            else:
+            if not self._flush_log(start, through):
                 with self._apply_lock:
                     through, rows = self._view.head.seq, self._view.live_rows()
                 self._table.rewrite(rows, through)
@@ -247,18 +265,30 @@ class ShardWriter:
             self._flushed_at_s = time.monotonic()
             self._table.tidy()
 
-    def _flush_log(self, start: int, through: int) -> None:
-        """Bring the table from one state to a later one, in steps of bounded memory."""
+    def _flush_log(self, start: int, through: int) -> bool:
+        """Bring the table from one state to a later one, in steps of bounded memory.
+
+        Returns:
+            Whether the log, and what the disk said of the table before, allow that.
+        """
+        if self._wal.oldest_seq() > start + 1 or not self._table.is_durable:
+            return False
         step: list[Records] = []
-        for records in self._wal.read_after(start):
-            if records.last_seq > through:
-                break
-            step.append(records)
-            if records.last_seq - step[0].first_seq >= _FLUSH_MAX * self._settings.flush_rows:
-                self._table.apply(step, records.last_seq)
-                step = []
+        try:
+            for records in self._wal.read_after(start):
+                if records.last_seq > through:
+                    break
+                step.append(records)
+                if records.last_seq - step[0].first_seq >= _FLUSH_MAX * self._settings.flush_rows:
+                    self._table.apply(step, records.last_seq)
+                    step = []
+        except (CorruptData, FileNotFoundError) as error:
+            # What it held is in the live points, too.
+            _log.warning("log_damaged_after_its_writes_were_applied", reason=str(error))
+            return False
         if step:
             self._table.apply(step, step[-1].last_seq)
+        return True
 
     def _build(self, rows: SegmentRows) -> Segment | None:
         if not len(rows):
@@ -284,6 +314,12 @@ class ShardWriter:
                 dead[live.segment.name] = write_dead_rows(self._directory, live.segment.name, rows)
         return dead
 
+    def _mostly_dead(self, head: Head) -> tuple[LiveSegment, ...]:
+        for live in head.segments:
+            if np.count_nonzero(live.killed_at > self._manifest.sealed_seq) < _MIN_LIVE * len(live.segment):
+                return (live,)
+        return ()
+
     def _crowded(self, head: Head) -> tuple[LiveSegment, ...]:
         classes: dict[int, list[LiveSegment]] = {}
         for live in head.segments:
@@ -296,11 +332,28 @@ class ShardWriter:
                 return tuple(members[: self._settings.merge_factor])
         return ()
 
+    @contextmanager
+    def _owned(self) -> Iterator[None]:
+        """One step of maintenance at a time, and none once the view cannot be trusted or the lock is gone."""
+        with self._maintenance_lock:
+            if self.broken or self._released:
+                raise Unavailable("The shard is closed, or must be opened again after an error.")
+            yield
+
     def _publish(self, manifest: Manifest, follow: Callable[[], None] | None = None) -> None:
         """Make a manifest the current one; the view follows; then remove what it does not need."""
         manifest = replace(manifest, generation=manifest.generation + 1)
         with files.disk_errors("publishing a manifest"):
-            publish_manifest(self._directory, manifest)
+            try:
+                publish_manifest(self._directory, manifest)
+            except files.UnknownOutcomeError:
+                self._commits.broken = True
+                raise
+            except OSError:
+                # Or else each attempt on a full disk leaves a segment more.
+                with suppress(OSError):
+                    remove_unnamed(self._directory, self._manifest)
+                raise
         self._manifest = manifest
         if follow is not None:
             try:
@@ -348,7 +401,7 @@ class ShardWriter:
             self._sealed.wait(0.5)
 
     def _maintain(self) -> None:
-        while not self._closing.is_set():
+        while not self._closing.is_set() and not self.broken:
             self._due.wait(self._settings.flush_interval_s)
             self._due.clear()
             # One step that fails must not keep the others from their work.
@@ -362,7 +415,7 @@ class ShardWriter:
             step()
         except BuildStoppedError:
             return True
-        except Exception:  # noqa: BLE001
+        except BaseException:  # noqa: BLE001  (a panic of a Rust library is no Exception)
             # Whatever it was (a full disk, most likely), acknowledged writes are in the log: try again.
             _log.exception("shard_maintenance_failed", step=step.__name__, retry_s=_RETRY_S)
             return False
@@ -379,3 +432,17 @@ class ShardWriter:
     def _merge_all(self) -> None:
         while not self._closing.is_set() and not self._seal_is_due() and self.merge():
             pass
+
+
+def _check_encodings(batch: PointBatch) -> None:
+    """Refuse strings that UTF-8 cannot hold, and payloads that are no UTF-8."""
+    try:
+        for point_id in batch.ids:
+            point_id.encode()
+        for text in batch.texts:
+            if text is not None:
+                text.encode()
+        for payload in batch.payloads:
+            payload.decode()
+    except UnicodeError:
+        raise InvalidRequest("An id, a text or a payload is not valid Unicode text.") from None
