@@ -67,7 +67,7 @@ class OpenShards:
 
         async def write(shard: int, batch: PointBatch) -> int:
             writer = await self._writer(collection, shard)
-            return await asyncio.wrap_future(writer.upsert(batch))
+            return (await asyncio.wrap_future(writer.upsert(batch))).written
 
         return sum(await fan_out(write(shard, batch) for shard, batch in parts.items()))
 

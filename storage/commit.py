@@ -5,52 +5,16 @@ view, tells readers, and only then acknowledges. (Gawlick and Kinkade 1985 named
 """
 
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-
-import numpy as np
+from collections.abc import Callable
 
 from storage import files
+from storage.changes import Change, DeleteMatching, Resolution
 from storage.log import WriteLog
 from storage.records import Records
 from storage.settings import StorageSettings
 from storage.view import ShardView
 from vectoray.core.errors import Overloaded, Unavailable
-from vectoray.core.model import EMPTY_PAYLOAD, PointBatch
-
-
-@dataclass(slots=True)
-class Upsert:
-    """Points to write; the result is how many."""
-
-    batch: PointBatch
-    done: "Future[int]" = field(default_factory=Future)
-    size_bytes: int = 0
-
-    def __post_init__(self) -> None:
-        """About how much memory the write holds while it waits."""
-        characters = sum(map(len, self.batch.payloads)) + sum(len(text or "") for text in self.batch.texts)
-        self.size_bytes = self.batch.vectors.nbytes + characters + 64 * len(self.batch)
-
-
-@dataclass(slots=True)
-class Delete:
-    """Ids to delete; the result is those that existed, in the order given."""
-
-    ids: Sequence[str]
-    done: "Future[list[str]]" = field(default_factory=Future)
-
-    size_bytes: int = 0
-
-    def __post_init__(self) -> None:
-        """About how much memory the write holds while it waits."""
-        self.size_bytes = 64 * len(self.ids)
-
-
-Write = Upsert | Delete
 
 
 class GroupCommit:
@@ -79,15 +43,15 @@ class GroupCommit:
         self._log, self._view, self._settings = log, view, settings
         self._apply_lock, self._wait_for_room, self._on_commit = apply_lock, wait_for_room, on_commit
         self._changed = threading.Condition()
-        self._waiting: deque[Write] = deque()
+        self._waiting: deque[Change] = deque()
         self._waiting_bytes = 0
         self._closed = False
         self.broken = False
         self._thread = threading.Thread(target=self._run, name="shard-commit", daemon=True)
         self._thread.start()
 
-    def submit(self, write: Write) -> None:
-        """Queue a write; its ``done`` resolves once it is durable and visible.
+    def submit(self, change: Change) -> None:
+        """Queue a change; its ``done`` resolves once it is durable and visible.
 
         Raises:
             Overloaded: Too much is waiting for the disk.
@@ -97,10 +61,10 @@ class GroupCommit:
             if self._closed:
                 raise Unavailable("The shard is closing.")
             self._refuse_if_broken()
-            if self._waiting and self._waiting_bytes + write.size_bytes > self._settings.max_pending_bytes:
+            if self._waiting and self._waiting_bytes + change.size_bytes > self._settings.max_pending_bytes:
                 raise Overloaded("Too many writes are waiting for the disk; try again in a moment.")
-            self._waiting.append(write)
-            self._waiting_bytes += write.size_bytes
+            self._waiting.append(change)
+            self._waiting_bytes += change.size_bytes
             self._changed.notify()
 
     def close(self) -> None:
@@ -112,38 +76,39 @@ class GroupCommit:
 
     def _run(self) -> None:
         while group := self._take():
-            self._commit([write for write in group if write.done.set_running_or_notify_cancel()])
+            self._commit([change for change in group if change.done.set_running_or_notify_cancel()])
 
-    def _take(self) -> list[Write]:
-        """What is waiting, up to about the size of a group; nothing once closed and empty."""
+    def _take(self) -> list[Change]:
+        """What is waiting, up to about the size of a group; nothing once closed and empty.
+
+        A condition is looked up in the view, so it begins a group: the view then holds all before it.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
-            group: list[Write] = []
+            group: list[Change] = []
             rows = 0
             while self._waiting and rows < self._settings.max_commit_rows:
-                write = self._waiting.popleft()
-                self._waiting_bytes -= write.size_bytes
-                rows += len(write.batch) if isinstance(write, Upsert) else len(write.ids)
-                group.append(write)
+                if group and isinstance(self._waiting[0], DeleteMatching):
+                    break
+                change = self._waiting.popleft()
+                self._waiting_bytes -= change.size_bytes
+                rows += change.rows
+                group.append(change)
             return group
 
-    def _commit(self, group: list[Write]) -> None:
+    def _commit(self, group: list[Change]) -> None:
         try:
             self._refuse_if_broken()
             self._wait_for_room()
-            records, deleted = self._resolve(group)
-            if len(records):
-                self._append(records)
-                self._make_visible(records)
+            resolved = Resolution(self._view, group)
+            if len(resolved.records):
+                self._append(resolved.records)
+                self._make_visible(resolved.records)
         except BaseException as error:  # noqa: BLE001  (whoever waits must hear of it, whatever it is)
-            for write in group:
-                write.done.set_exception(error)
+            for change in group:
+                change.done.set_exception(error)
             return
-        for write in group:
-            if isinstance(write, Upsert):
-                write.done.set_result(len(write.batch))
-            else:
-                write.done.set_result(deleted[id(write)])
+        resolved.answer()
 
     def _append(self, records: Records) -> None:
         with files.disk_errors("writing a batch"):
@@ -167,43 +132,3 @@ class GroupCommit:
             # The group is durable but not wholly visible; only opening the shard anew mends that.
             self.broken = True
             raise
-
-    def _resolve(self, group: list[Write]) -> tuple[Records, dict[int, list[str]]]:
-        """The group as records, in order of arrival; and for each delete, the ids that existed by then."""
-        ids: list[str] = []
-        payloads: list[bytes] = []
-        texts: list[str | None] = []
-        deleted_rows: list[int] = []
-        matrices = [np.empty((0, self._view.dimension), dtype=np.float32)]
-        deleted: dict[int, list[str]] = {}
-        present: dict[str, bool] = {}
-        for write in group:
-            if isinstance(write, Upsert):
-                ids += write.batch.ids
-                payloads += write.batch.payloads
-                texts += write.batch.texts
-                matrices.append(write.batch.vectors)
-                present.update(dict.fromkeys(write.batch.ids, True))
-                continue
-            existing = []
-            for point_id in write.ids:
-                if present.get(point_id) or (point_id not in present and self._view.contains(point_id)):
-                    existing.append(point_id)
-                    present[point_id] = False
-            deleted_rows += range(len(ids), len(ids) + len(existing))
-            ids += existing
-            payloads += [EMPTY_PAYLOAD] * len(existing)
-            texts += [None] * len(existing)
-            deleted[id(write)] = existing
-        is_deleted = np.zeros(len(ids), dtype=np.bool_)
-        is_deleted[deleted_rows] = True
-        records = Records(
-            first_seq=self._view.head.seq + 1,
-            ids=ids,
-            updated_ms=np.full(len(ids), time.time_ns() // 1_000_000, dtype=np.int64),
-            deleted=is_deleted,
-            vectors=np.concatenate(matrices),
-            payloads=payloads,
-            texts=texts,
-        )
-        return records, deleted

@@ -183,12 +183,12 @@ class PointTable:
         # new files help then, see `rewrite`.
         self.is_durable = False
         found = set()
-        for folder, _, names in os.walk(self._path):
+        for folder, inner, names in os.walk(self._path):
             paths = {os.path.join(folder, name) for name in names}  # noqa: PTH118  (many, and often)
-            fresh = paths - self._durable
-            for path in fresh:
+            for path in paths - self._durable:
                 files.fsync_file(Path(path))
-            if fresh or not self._durable:
+            paths |= {os.path.join(folder, name) for name in inner}  # noqa: PTH118
+            if not paths <= self._durable:
                 files.fsync_dir(Path(folder))
             found |= paths
         self._durable = found

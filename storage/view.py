@@ -204,12 +204,28 @@ class ShardView:
 
     # Reads: any thread.
 
-    def contains(self, point_id: str) -> bool:
-        """Whether the id is live at the newest head. For the applying thread."""
+    def seq_of(self, point_id: str) -> int:
+        """The write that made the live point with this id; 0 when there is none. For the applying thread."""
         head = self.head
-        return point_id in head.tail.rows_by_id or any(
-            live.killed_at[row] == ALIVE for live in head.segments for row in live.segment.rows_of(point_id)
-        )
+        at = head.tail.rows_by_id.get(point_id)
+        if at is not None:
+            return int(head.tail.seqs[at])
+        for live in head.segments:
+            for row in live.segment.rows_of(point_id):
+                if live.killed_at[row] == ALIVE:
+                    return int(live.segment.seqs[row])
+        return 0
+
+    def matching_ids(self, condition: Filter) -> list[str]:
+        """Ids of the live points whose payload meets the condition. For the applying thread."""
+        head = self.head
+        ids = []
+        for live in head.segments:
+            rows = _matching(condition, np.flatnonzero(live.killed_at > head.seq), live.segment.payload)
+            ids += [live.segment.id(row) for row in rows.tolist()]
+        tail_rows = np.flatnonzero(head.killed_at[: head.tail_rows] > head.seq)
+        rows = _matching(condition, tail_rows, head.tail.payloads.__getitem__)
+        return ids + [head.tail.ids[row] for row in rows.tolist()]
 
     def get(self, point_id: str) -> Point | None:
         """The live point with this id, at least as new as the newest acknowledged write."""

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 
 from storage import files, shard
-from storage.commit import Delete, GroupCommit, Upsert
+from storage.changes import Delete, DeleteMatching, Write
+from storage.commit import GroupCommit
 from storage.log import WriteLog
 from storage.manifest import GenerationCounter, Manifest, publish_manifest
 from storage.reader import write_dead_rows
@@ -35,7 +37,17 @@ from vectoray.core.errors import (
     Overloaded,
     Unavailable,
 )
-from vectoray.core.model import CollectionStats, IndexKind, Point, PointBatch, SearchQuery, SearchResult
+from vectoray.core.filters import Filter
+from vectoray.core.model import (
+    CollectionStats,
+    IndexKind,
+    Point,
+    PointBatch,
+    SearchQuery,
+    SearchResult,
+    WriteMode,
+    WriteResult,
+)
 
 if TYPE_CHECKING:
     from storage.table import PointTable
@@ -99,8 +111,22 @@ class ShardWriter:
 
     # Writes and reads, from any thread.
 
-    def upsert(self, batch: PointBatch) -> "Future[int]":
-        """Write points, all or nothing. Resolves to their number once they are durable and visible.
+    def write(
+        self,
+        batch: PointBatch,
+        mode: WriteMode = WriteMode.UPSERT,
+        *,
+        atomic: bool = True,
+        expected_seqs: npt.NDArray[np.uint64] | None = None,
+    ) -> "Future[WriteResult]":
+        """Write points. Resolves once they are durable and visible.
+
+        Args:
+            batch: What to write.
+            mode: What becomes of ids that are there already, or are not.
+            atomic: Whether one refused row refuses the whole batch.
+            expected_seqs: uint64, shape (n,): refuses rows whose id was last written by another write
+                (0: is there). None: any.
 
         Raises:
             InvalidRequest: The vectors are not float32 of the shard's dimension, or a string is no Unicode.
@@ -112,9 +138,15 @@ class ShardWriter:
                 expected=self.spec.dimension, actual=int(batch.vectors.shape[-1]), where="The batch"
             )
         _check_encodings(batch)
-        write = Upsert(batch)
-        self._commits.submit(write)
-        return write.done
+        if expected_seqs is not None and expected_seqs.shape != (len(batch),):
+            raise InvalidRequest(f"A batch of {len(batch)} rows needs as many expected sequence numbers.")
+        change = Write(batch, mode, atomic, expected_seqs)
+        self._commits.submit(change)
+        return change.done
+
+    def upsert(self, batch: PointBatch) -> "Future[WriteResult]":
+        """As `write`, whatever is there."""
+        return self.write(batch)
 
     def delete(self, ids: Sequence[str]) -> "Future[list[str]]":
         """Delete points. Resolves to the ids that existed, once their end is durable and visible.
@@ -122,9 +154,19 @@ class ShardWriter:
         Raises:
             Overloaded, Unavailable: At once, when the write cannot be queued.
         """
-        write = Delete(ids)
-        self._commits.submit(write)
-        return write.done
+        change = Delete(ids)
+        self._commits.submit(change)
+        return change.done
+
+    def delete_matching(self, condition: Filter) -> "Future[list[str]]":
+        """Delete the points whose payload meets a condition. Resolves to their ids, as `delete` does.
+
+        Raises:
+            Overloaded, Unavailable: At once, when the write cannot be queued.
+        """
+        change = DeleteMatching(condition)
+        self._commits.submit(change)
+        return change.done
 
     def search(self, query: SearchQuery) -> SearchResult:
         """As `ShardView.search`."""
@@ -409,6 +451,7 @@ class ShardWriter:
             failed = [step for step in steps if not self._attempt(step)]
             if failed:
                 self._closing.wait(_RETRY_S)
+                self._due.set()
 
     def _attempt(self, step: Callable[[], None]) -> bool:
         try:

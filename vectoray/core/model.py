@@ -157,6 +157,32 @@ class PointBatch:
         )
 
 
+class WriteMode(StrEnum):
+    """What a write does with an id that is there already, or is not.
+
+    upsert: writes in any case.
+    insert: refuses an id that is there.
+    update: refuses an id that is not there.
+    """
+
+    UPSERT = "upsert"
+    INSERT = "insert"
+    UPDATE = "update"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What became of a batch.
+
+    Attributes:
+        written: How many rows were written.
+        refused: Positions in the batch of the rows that were not, in order.
+    """
+
+    written: int
+    refused: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
     """A question to a collection.

@@ -222,7 +222,7 @@ def test_a_write_is_acknowledged_and_announced_only_after_the_last_fsync(
         patched.setattr(os, "fsync", watched_fsync)
         pending = writer.upsert(batch_of(["a"], clustered(1)))
         submitted.set()
-        assert pending.result(10) == 1
+        assert pending.result(10).written == 1
 
     # The file and then its folder; neither time had anyone heard of the write.
     assert seen == [(False, 0, False), (False, 0, False)]
@@ -255,7 +255,7 @@ def test_a_group_that_could_not_be_written_is_refused_to_everyone_in_it_and_forg
     with pytest.raises(StorageFull):
         deletion.result(10)
     monkeypatch.setattr(os, "rename", rename)
-    assert writer.upsert(batch_of(["z"], clustered(1))).result(10) == 1
+    assert writer.upsert(batch_of(["z"], clustered(1))).result(10).written == 1
     writer.close(flush=False)
 
     reopened = open_shard()

@@ -109,7 +109,7 @@ class ShardMachine(RuleBasedStateMachine):
             payloads=[point.payload for _, point in batch],
             texts=[point.text for _, point in batch],
         )
-        assert self.writer.upsert(written).result(10) == len(batch)
+        assert self.writer.upsert(written).result(10).written == len(batch)
         self.oracle.update(batch)
 
     @rule(ids=st.lists(st.sampled_from(IDS), min_size=1, max_size=4))

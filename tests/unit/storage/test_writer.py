@@ -26,7 +26,7 @@ def one(vector: list[float]) -> FloatMatrix:
 def test_an_acknowledged_point_is_found_at_once(open_shard: OpenShard) -> None:
     writer = open_shard()
     vectors = clustered(3)
-    assert writer.upsert(batch_of(["a", "b", "c"], vectors)).result() == 3
+    assert writer.upsert(batch_of(["a", "b", "c"], vectors)).result().written == 3
 
     hit = writer.search(SearchQuery(vectors[1], top_k=1, include_vectors=True)).hits[0]
 
@@ -59,7 +59,7 @@ def test_a_second_upsert_replaces_the_first_wherever_the_first_lies(open_shard: 
 def test_the_last_of_two_equal_ids_in_one_batch_wins(open_shard: OpenShard) -> None:
     writer = open_shard()
     vectors = clustered(2)
-    assert writer.upsert(batch_of(["a", "a"], vectors)).result() == 2
+    assert writer.upsert(batch_of(["a", "a"], vectors)).result().written == 2
     point = writer.get("a")
     assert point is not None
     assert np.array_equal(point.vector, vectors[1])
@@ -101,7 +101,7 @@ def test_a_delete_sees_writes_that_wait_in_the_same_group(
     )
     release.set()
 
-    assert [first.result(10), upsert.result(10)] == [1, 1]
+    assert [first.result(10).written, upsert.result(10).written] == [1, 1]
     assert [delete.result(10) for delete in deletes] == [["x"], []]
     assert writer.get("x") is None
 
@@ -339,7 +339,7 @@ def test_writes_beyond_the_queue_are_refused_as_overload(
     with pytest.raises(Overloaded):
         accepted += [writer.upsert(large) for _ in range(10)]
     release.set()
-    assert all(future.result(10) == 8192 for future in accepted)
+    assert all(future.result(10).written == 8192 for future in accepted)
 
 
 def test_a_closed_shard_takes_no_more_writes(open_shard: OpenShard) -> None:
