@@ -1,6 +1,8 @@
 """A filter tree as a test of one payload: the reference meaning of `vectoray.core.filters`."""
 
+import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -18,9 +20,18 @@ from vectoray.core.filters import (
     Prefix,
     Range,
     Scalar,
+    TimeRange,
 )
 
 _ABSENT = object()
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_HOUR_MINUTE = r"(?:[01]\d|2[0-3]):[0-5]\d"
+# RFC 3339, section 5.6, with a leap second; of the fraction, nanoseconds are the finest that is written.
+_TIME = re.compile(
+    rf"\d{{4}}-\d\d-\d\d(?:[Tt ]{_HOUR_MINUTE}:([0-5]\d|60)(?:\.\d{{1,9}})?(?:[Zz]|[+-]{_HOUR_MINUTE})?)?",
+    re.ASCII,
+)
 
 
 def payload_test(condition: Filter) -> Callable[[bytes], bool]:
@@ -48,6 +59,8 @@ def matches(condition: Filter, document: Mapping[str, Any]) -> bool:  # noqa: PL
             return any(_equal(found, value) for value in values)
         case Range():
             return _in_range(_field(document, condition.path), condition)
+        case TimeRange():
+            return _in_time_range(_field(document, condition.path), condition)
         case Exists(path):
             return _field(document, path) is not _ABSENT
         case Prefix(path, prefix):
@@ -88,3 +101,38 @@ def _in_range(found: Any, bounds: Range) -> bool:
         and (bounds.lt is None or value < bounds.lt)
         and (bounds.lte is None or value <= bounds.lte)
     )
+
+
+def _in_time_range(found: Any, bounds: TimeRange) -> bool:
+    time_us = text_us(found) if isinstance(found, str) else None
+    return time_us is not None and (
+        (bounds.gt is None or time_us > instant_us(bounds.gt))
+        and (bounds.gte is None or time_us >= instant_us(bounds.gte))
+        and (bounds.lt is None or time_us < instant_us(bounds.lt))
+        and (bounds.lte is None or time_us <= instant_us(bounds.lte))
+    )
+
+
+def instant_us(moment: datetime) -> int:
+    """A time with a zone, in microseconds since 1970."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def text_us(text: str) -> int | None:
+    """The instant that a string names, in microseconds since 1970, or None if it names none.
+
+    A leap second is the second after it, as in POSIX; digits beyond the microsecond are dropped.
+    """
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return None
+    leap = found[1] == "60"
+    if leap:
+        text = f"{text[:17]}59{text[19:]}"
+    try:
+        moment = datetime.fromisoformat(text.upper())
+    except ValueError:
+        # The form of a date that the calendar does not have.
+        return None
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return instant_us(moment) + leap * 1_000_000

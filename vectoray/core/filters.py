@@ -9,7 +9,10 @@ business, and its values never become part of a query string.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
+
+from vectoray.core.errors import InvalidRequest
 
 Scalar: TypeAlias = str | int | float | bool | None
 Path: TypeAlias = tuple[str, ...]
@@ -56,7 +59,7 @@ class In:
 class Range:
     """The field lies between the given bounds: numbers with numbers, strings with strings.
 
-    RFC 3339 times in UTC compare correctly as strings.
+    Strings compare by code point. For times, which may be written in many ways, there is `TimeRange`.
     """
 
     path: Path
@@ -64,6 +67,30 @@ class Range:
     gte: str | float | None = None
     lt: str | float | None = None
     lte: str | float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """The field is a string that names an instant between the given bounds, to the microsecond.
+
+    Such a string is an RFC 3339 time, or one without an offset, which means UTC, or a date alone, which means
+    its midnight in UTC. Any other string, and any other type, is outside every range.
+
+    Raises:
+        InvalidRequest: A bound has no time zone, and so names no instant.
+    """
+
+    path: Path
+    gt: datetime | None = None
+    gte: datetime | None = None
+    lt: datetime | None = None
+    lte: datetime | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("gt", "gte", "lt", "lte"):
+            bound = getattr(self, name)
+            if bound is not None and bound.utcoffset() is None:
+                raise InvalidRequest(f"The bound '{name}' of a time range has no time zone.", {"bound": name})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +116,4 @@ class Contains:
     value: Scalar
 
 
-Filter: TypeAlias = And | Or | Not | Eq | In | Range | Exists | Prefix | Contains
+Filter: TypeAlias = And | Or | Not | Eq | In | Range | TimeRange | Exists | Prefix | Contains

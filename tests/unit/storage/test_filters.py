@@ -1,12 +1,29 @@
 """The meaning of a filter: JSON's equality, typed ranges, and what an absent field is."""
 
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.filters import matches, payload_test
-from vectoray.core.filters import And, Contains, Eq, Exists, Filter, In, Not, Or, Prefix, Range, Scalar
+from storage.filters import instant_us, matches, payload_test, text_us
+from vectoray.core.errors import InvalidRequest
+from vectoray.core.filters import (
+    And,
+    Contains,
+    Eq,
+    Exists,
+    Filter,
+    In,
+    Not,
+    Or,
+    Prefix,
+    Range,
+    Scalar,
+    TimeRange,
+)
 
 DOCUMENT = {
     "zero": 0,
@@ -102,6 +119,7 @@ def test_a_path_that_leads_nowhere_is_absent(path: tuple[str, ...]) -> None:
         Eq(path, None),
         In(path, (None, 1)),
         Range(path),
+        TimeRange(path),
         Prefix(path, ""),
         Contains(path, None),
     ):
@@ -158,6 +176,101 @@ def test_ranges_compare_numbers_with_numbers_and_strings_with_strings(
 )
 def test_other_types_are_outside_every_range(condition: Range) -> None:
     assert not holds(condition)
+
+
+MARCH = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "after_march"),
+    [
+        ("2026-03-01", timedelta(0)),
+        ("2026-03-01T00:00:00Z", timedelta(0)),
+        ("2026-03-01t00:00:00z", timedelta(0)),
+        ("2026-03-01 00:00:00", timedelta(0)),
+        ("2026-03-01T00:00:00-00:00", timedelta(0)),
+        ("2026-03-01T05:30:00+05:30", timedelta(0)),
+        ("2026-02-28T22:00:00-02:00", timedelta(0)),
+        ("2026-02-28T23:59:60Z", timedelta(0)),
+        ("2026-02-28T23:59:59.5Z", timedelta(seconds=-0.5)),
+        ("2026-03-01T00:00:00.000001Z", timedelta(microseconds=1)),
+        ("2026-03-01T00:00:00.000001999Z", timedelta(microseconds=1)),
+        ("2026-03-01T12:30:15", timedelta(hours=12, minutes=30, seconds=15)),
+        ("0001-01-01T00:00:00+01:00", datetime(1, 1, 1, tzinfo=UTC) - MARCH - timedelta(hours=1)),
+        ("9999-12-31T23:59:60Z", datetime(9999, 12, 31, tzinfo=UTC) - MARCH + timedelta(days=1)),
+    ],
+)
+def test_a_time_in_a_string_is_an_instant(text: str, after_march: timedelta) -> None:
+    assert text_us(text) == instant_us(MARCH) + after_march // timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2026",
+        "2026-03",
+        "20260301",
+        "2026-W09-7",
+        "2026-3-1",
+        "2026-02-29",
+        "0000-01-01",
+        "2026-13-01",
+        "٢٠٢٦-03-01",
+        "2026-03-01T",
+        "2026-03-01Z",
+        "2026-03-01T00:00",
+        "2026-03-01T00:00Z",
+        "2026-03-01T24:00:00Z",
+        "2026-03-01T00:60:00Z",
+        "2026-03-01T00:00:61Z",
+        "2026-03-01T00:00:00.Z",
+        "2026-03-01T00:00:00,5Z",
+        "2026-03-01T00:00:00.0000000001Z",
+        "2026-03-01T00:00:00+0100",
+        "2026-03-01T00:00:00+24:00",
+        "2026-03-01T00:00:00 UTC",
+        "2026-03-01x00:00:00Z",
+        " 2026-03-01",
+        "2026-03-01\n",
+    ],
+)
+def test_other_strings_are_no_time(text: str) -> None:
+    assert text_us(text) is None
+    assert not matches(TimeRange(("t",)), {"t": text})
+
+
+@pytest.mark.parametrize(
+    ("bounds", "inside"),
+    [
+        ({}, True),
+        ({"gt": MARCH}, False),
+        ({"gte": MARCH}, True),
+        ({"lt": MARCH}, False),
+        ({"lte": MARCH}, True),
+        ({"gt": MARCH - timedelta(microseconds=1), "lt": MARCH + timedelta(microseconds=1)}, True),
+        ({"gte": MARCH.astimezone(timezone(timedelta(hours=-9)))}, True),
+        ({"lt": datetime(2026, 3, 1, tzinfo=timezone(timedelta(hours=-1)))}, True),
+        ({"gte": MARCH, "lt": MARCH}, False),
+    ],
+)
+def test_time_ranges_compare_instants(bounds: dict[str, datetime], inside: bool) -> None:  # noqa: FBT001
+    assert holds(TimeRange(("date",), **bounds)) == inside
+    assert holds(Not(TimeRange(("date",), **bounds))) == (not inside)
+
+
+@pytest.mark.parametrize("value", [1, 20260301, True, None, ["2026-03-01"], {"date": "2026-03-01"}])
+def test_what_is_no_string_is_outside_every_time_range(value: Any) -> None:
+    assert not matches(TimeRange(("t",)), {"t": value})
+
+
+@pytest.mark.parametrize("bound", ["gt", "gte", "lt", "lte"])
+def test_a_bound_without_a_time_zone_is_refused(bound: str) -> None:
+    bounds: dict[str, Any] = {"gt": MARCH, "gte": MARCH, "lt": MARCH, "lte": MARCH}
+    TimeRange(("t",), **bounds)
+    with pytest.raises(InvalidRequest) as caught:
+        TimeRange(("t",), **{**bounds, bound: MARCH.replace(tzinfo=None)})
+    assert caught.value.details == {"bound": bound}
 
 
 def test_prefix_is_for_strings() -> None:
