@@ -143,11 +143,9 @@ class Resolution:
         if write.mode is WriteMode.UPSERT and write.expected_seqs is None:
             return ()
         refused = []
-        seqs: dict[str, int] = {}
+        seqs = self._seqs_of(write.batch.ids)
         for row, point_id in enumerate(write.batch.ids):
-            seq = seqs.get(point_id)
-            if seq is None:
-                seq = self._seq_of(point_id)
+            seq = seqs[point_id]
             if (
                 (write.mode is WriteMode.INSERT and seq)
                 or (write.mode is WriteMode.UPDATE and not seq)
@@ -160,18 +158,19 @@ class Resolution:
         return tuple(refused)
 
     def _delete(self, ids: Sequence[str]) -> list[str]:
-        existing = []
-        for point_id in ids:
-            if self._seq_of(point_id):
-                existing.append(point_id)
-                self._latest[point_id] = 0
+        existing = [point_id for point_id, seq in self._seqs_of(ids).items() if seq]
+        self._latest.update(dict.fromkeys(existing, 0))
         self._deleted_rows += range(len(self._ids), len(self._ids) + len(existing))
         self._ids += existing
         self._payloads += [EMPTY_PAYLOAD] * len(existing)
         self._texts += [None] * len(existing)
         return existing
 
-    def _seq_of(self, point_id: str) -> int:
-        """The write that made the live point with this id; 0 when there is none."""
-        latest = self._latest.get(point_id)
-        return self._view.seq_of(point_id) if latest is None else latest
+    def _seqs_of(self, ids: Sequence[str]) -> dict[str, int]:
+        """Of each id, in order, the write that made its live point; 0 when there is none."""
+        distinct = list(dict.fromkeys(ids))
+        unwritten = [point_id for point_id in distinct if point_id not in self._latest]
+        seqs = dict(zip(unwritten, self._view.seqs_of(unwritten), strict=True))
+        return {
+            point_id: seqs[point_id] if point_id in seqs else self._latest[point_id] for point_id in distinct
+        }

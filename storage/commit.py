@@ -6,7 +6,8 @@ view, tells readers, and only then acknowledges. (Gawlick and Kinkade 1985 named
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from storage import files
 from storage.changes import Change, DeleteMatching, Resolution
@@ -43,6 +44,7 @@ class GroupCommit:
         self._log, self._view, self._settings = log, view, settings
         self._apply_lock, self._wait_for_room, self._on_commit = apply_lock, wait_for_room, on_commit
         self._changed = threading.Condition()
+        self._committing = threading.Lock()
         self._waiting: deque[Change] = deque()
         self._waiting_bytes = 0
         self._closed = False
@@ -66,6 +68,12 @@ class GroupCommit:
             self._waiting.append(change)
             self._waiting_bytes += change.size_bytes
             self._changed.notify()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let no group begin, nor be half-way through; those that come wait."""
+        with self._committing:
+            yield
 
     def close(self) -> None:
         """Commit what is waiting, then stop."""
@@ -98,12 +106,14 @@ class GroupCommit:
 
     def _commit(self, group: list[Change]) -> None:
         try:
-            self._refuse_if_broken()
+            # Before the lock: room is made by maintenance, which may be waiting for a pause.
             self._wait_for_room()
-            resolved = Resolution(self._view, group)
-            if len(resolved.records):
-                self._append(resolved.records)
-                self._make_visible(resolved.records)
+            with self._committing:
+                self._refuse_if_broken()
+                resolved = Resolution(self._view, group)
+                if len(resolved.records):
+                    self._append(resolved.records)
+                    self._make_visible(resolved.records)
         except BaseException as error:  # noqa: BLE001  (whoever waits must hear of it, whatever it is)
             for change in group:
                 change.done.set_exception(error)

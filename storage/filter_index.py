@@ -27,6 +27,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.columns import numbers
 from storage.filters import instant_us, payload_test, text_us
 from vectoray.core.errors import CorruptData
 from vectoray.core.filters import (
@@ -337,7 +338,7 @@ class _Gatherer:
         return sorted(groups, key=lambda group: group[0])
 
 
-def write_filter_index(path: Path, payloads: Sequence[bytes]) -> None:
+def write_filter_index(path: Path, payloads: Iterable[bytes]) -> None:
     """Write the index of a segment's payloads; whoever publishes the file makes it durable.
 
     Args:
@@ -348,8 +349,10 @@ def write_filter_index(path: Path, payloads: Sequence[bytes]) -> None:
         OSError: The disk refused.
     """
     gatherer = _Gatherer()
-    for row, payload in enumerate(payloads):
-        gatherer.add(row, payload)
+    count = 0
+    for payload in payloads:
+        gatherer.add(count, payload)
+        count += 1
     terms, counts, rows = [], [np.zeros(1, dtype=np.int64)], []
     for prefix, group in gatherer.groups():
         start, nothing = pa.scalar(prefix, pa.large_binary()), pa.scalar(b"", pa.large_binary())
@@ -359,7 +362,7 @@ def write_filter_index(path: Path, payloads: Sequence[bytes]) -> None:
     postings = pa.LargeListArray.from_arrays(
         pa.array(np.cumsum(np.concatenate(counts))), pa.array(np.concatenate(rows))
     )
-    schema = _SCHEMA.with_metadata({b"format": _FORMAT, b"rows": str(len(payloads)).encode()})
+    schema = _SCHEMA.with_metadata({b"format": _FORMAT, b"rows": str(count).encode()})
     batch = pa.record_batch([pa.concat_arrays(terms), postings], schema=schema)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         writer.write_batch(batch)
@@ -409,7 +412,7 @@ class FilterIndex:
                 raise CorruptData("A filter index does not fit its segment.")
             self._terms = _Terms(batch["term"])
             self._starts = memoryview(batch["rows"].buffers()[1]).cast("q")[: len(self._terms) + 1]
-            self._postings: _Rows = batch["rows"].values.to_numpy()
+            self._postings: _Rows = numbers(batch["rows"].values, np.uint32)
             unread = self._find(bytes((_Section.UNREAD,)))
             unindexed = self._find(bytes((_Section.UNINDEXED,)))
         except (pa.ArrowException, OSError, ValueError, TypeError, IndexError) as error:

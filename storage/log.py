@@ -82,6 +82,10 @@ class WriteLog:
                 break
             (self._directory / _name(start)).unlink()
 
+    def files(self) -> list[Path]:
+        """Every batch that is there, oldest first."""
+        return [self._directory / _name(start) for start in self._starts()]
+
     def _starts(self) -> list[int]:
         matches = (_NAME.fullmatch(path.name) for path in self._directory.iterdir())
         return sorted(int(match[1]) for match in matches if match)

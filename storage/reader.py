@@ -43,9 +43,7 @@ def open_view(
     """
     segments = {
         name: (opened or {}).get(name)
-        or Segment(
-            directory / shard.SEGMENTS / name, spec.metric, ef_search=spec.index.ef_search, verify=verify
-        )
+        or Segment(directory / shard.SEGMENTS / name, spec.metric, spec.index, verify=verify)
         for name in manifest.segments
     }
     dead = {name: read_dead_rows(directory, file) for name, file in manifest.dead.items()}

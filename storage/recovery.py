@@ -12,7 +12,8 @@ from storage import files, shard
 from storage.log import WriteLog
 from storage.manifest import Manifest, manifest_generations, manifest_path, publish_manifest, read_manifest
 from storage.reader import open_view
-from storage.segment import SegmentRows, build_segment
+from storage.rows import SegmentRows
+from storage.segment_files import write_segment
 from storage.view import ShardView
 from vectoray.core.errors import CorruptData
 
@@ -100,7 +101,14 @@ def _rebuild(directory: Path, spec: shard.ShardSpec, log: WriteLog) -> tuple[Man
     names: tuple[str, ...] = ()
     if rows is not None and len(rows):
         names = (f"{number:08d}",)
-        build_segment(directory / shard.SEGMENTS / names[0], rows, metric=spec.metric, options=spec.index)
+        # Its graph is built once the shard is open: searches need not wait for it.
+        write_segment(
+            directory / shard.SEGMENTS / names[0],
+            rows,
+            metric=spec.metric,
+            options=spec.index,
+            with_graph=False,
+        )
         last_ms = max(last_ms, int(np.max(rows.updated_ms)))
     manifest = Manifest(
         generation=max(generations, default=0) + 1,

@@ -1,6 +1,7 @@
 """Exact comparison of vectors: the scores a client sees, and the scan that needs no index."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +61,48 @@ def exact_scores(metric: Metric, query: FloatVector, vectors: FloatMatrix) -> np
     return np.clip(products, -_MAX, _MAX).astype(np.float32)
 
 
+class Candidates(NamedTuple):
+    """Rows to compare with a query.
+
+    Attributes:
+        vectors: float32, shape (n, dimension).
+        lengths: `norms` of the vectors, float32, shape (n,).
+        rows: int64, sorted if there are many.
+    """
+
+    vectors: FloatMatrix
+    lengths: FloatVector
+    rows: npt.NDArray[np.int64]
+
+
+class Scored(NamedTuple):
+    """Rows, and their exact scores: int64 and float32, shape (n,) both, in no particular order."""
+
+    rows: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+
+
+def best(metric: Metric, query: FloatVector, parts: Sequence[Candidates], k: int) -> list[Scored]:
+    """Of each part, the rows that belong to the exact best ``k`` of all parts together, and all ties of them.
+
+    Args:
+        metric: How to compare.
+        query: float32, shape (dimension,).
+        parts: Where to look.
+        k: How many, at least 1.
+    """
+    near = _near(metric, query, parts, k)
+    scored = [
+        Scored(rows, exact_scores(metric, query, part.vectors[rows]))
+        for part, rows in zip(parts, near, strict=True)
+    ]
+    scores = np.concatenate([part.scores for part in scored]) if scored else np.empty(0, dtype=np.float32)
+    if len(scores) <= k:
+        return scored
+    kth = np.partition(scores, len(scores) - k)[len(scores) - k]
+    return [Scored(rows[scores >= kth], scores[scores >= kth]) for rows, scores in scored]
+
+
 def scan(
     metric: Metric,
     query: FloatVector,
@@ -82,59 +125,73 @@ def scan(
     Returns:
         int64, shape (>= min(k, len(rows)),), in no particular order.
     """
-    if len(rows) <= k:
-        return rows
-    here = lengths[rows]
+    return _near(metric, query, [Candidates(vectors, lengths, rows)], k)[0]
+
+
+def _near(
+    metric: Metric, query: FloatVector, parts: Sequence[Candidates], k: int
+) -> list[npt.NDArray[np.int64]]:
+    """As `scan`, over several parts together."""
+    if sum(len(part.rows) for part in parts) <= k:
+        return [part.rows for part in parts]
     query_length = float(norms(query[np.newaxis])[0])
-    scores = _approximate(metric, query, vectors, here, rows=rows, wide=_is_extreme(query_length, here))
-    kth = float(np.partition(scores, len(scores) - k)[len(scores) - k])
+    values, longest = [], 0.0
+    for part in parts:
+        here = part.lengths[part.rows]
+        values.append(_approximate(metric, query, part, wide=_is_extreme(query_length, here)))
+        longest = max(longest, float(here.max(initial=0.0)))
+    everything = np.concatenate(values)
+    kth = float(np.partition(everything, len(everything) - k)[len(everything) - k])
     # What these sums cannot tell apart, and what scores equal after its last rounding, is left to
     # `exact_scores`.
     if metric is Metric.EUCLIDEAN:
-        tolerance = _ROUNDING * (query_length + float(here.max())) + _SCORE_ROUNDING * (1.0 - kth)
+        tolerance = _ROUNDING * (query_length + longest) + _SCORE_ROUNDING * (1.0 - kth)
     elif metric is Metric.DOT:
-        tolerance = _ROUNDING * query_length * float(here.max())
+        tolerance = _ROUNDING * query_length * longest
     else:
         tolerance = _ROUNDING * query_length
-    return rows[scores >= kth - tolerance]
+    return [part.rows[found >= kth - tolerance] for part, found in zip(parts, values, strict=True)]
 
 
 def _is_extreme(query_length: float, lengths: FloatVector) -> bool:
     """Whether products or squares might overflow or vanish in float32."""
     least, most = _FLOAT32_SAFE
-    lengths = lengths[lengths > 0]
     if not least < query_length < most and query_length > 0:
         return True
+    if not len(lengths) or (float(lengths.min()) > least and float(lengths.max()) < most):
+        return False
+    lengths = lengths[lengths > 0]
     return len(lengths) > 0 and not (least < float(lengths.min()) and float(lengths.max()) < most)
 
 
 def _approximate(
-    metric: Metric,
-    query: FloatVector,
-    vectors: FloatMatrix,
-    lengths: FloatVector,
-    *,
-    rows: npt.NDArray[np.int64],
-    wide: bool,
+    metric: Metric, query: FloatVector, part: Candidates, *, wide: bool
 ) -> npt.NDArray[np.float64]:
     """Values in the order of the scores, for some rows: float64, shape (len(rows),).
 
     They are the product with the query (dot), that over the row's length (cosine), or the negative distance.
     They are summed in float32 unless ``wide``.
     """
+    vectors, lengths, rows = part
+    # To gather rows copies them; of most rows it is quicker to compare all, and then choose.
+    everything = not wide and len(rows) * 2 > len(vectors)
+    count = len(vectors) if everything else len(rows)
     number: Any = np.float64 if wide else np.float32
     asked = query.astype(number)
-    values = np.empty(len(rows), dtype=np.float64)
-    everything = len(rows) == len(vectors)
-    for start in range(0, len(rows), _BLOCK_ROWS):
-        part = slice(start, start + _BLOCK_ROWS)
-        block = (vectors[part] if everything else vectors[rows[part]]).astype(number, copy=False)
-        if metric is Metric.EUCLIDEAN:
-            values[part] = -np.sqrt(np.square(block - asked).sum(axis=1))
-        else:
-            values[part] = block @ asked
+    values = np.empty(count, dtype=np.float64)
+    for start in range(0, count, _BLOCK_ROWS):
+        at = slice(start, start + _BLOCK_ROWS)
+        block = (vectors[at] if everything else vectors[rows[at]]).astype(number, copy=False)
+        # Rows that nobody asked about may be extreme.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if metric is Metric.EUCLIDEAN:
+                values[at] = -np.sqrt(np.square(block - asked).sum(axis=1))
+            else:
+                values[at] = block @ asked
+    if everything and len(rows) < count:
+        values = values[rows]
     if metric is Metric.COSINE:
-        divisors = _wide_norms(vectors, rows) if wide else lengths.astype(np.float64)
+        divisors = _wide_norms(vectors, rows) if wide else lengths[rows].astype(np.float64)
         np.divide(values, divisors, out=values, where=divisors > 0)
     elif metric is Metric.DOT:
         np.clip(values, -_MAX, _MAX, out=values)

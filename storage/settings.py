@@ -19,7 +19,20 @@ class StorageSettings(BaseModel):
         default=4,
         ge=2,
         le=64,
-        description="Segments. This many of about the same size are merged into one.",
+        description="Smaller segments join a larger one when together they have this part of its rows (4: a "
+        "quarter); in collections without graphs, this many segments of about the same size are merged.",
+    )
+    merge_max_rows: int = Field(
+        default=2_000_000,
+        ge=1,
+        description="Rows. Merging makes no larger segment. While it grows, a segment's graph is in memory: "
+        "about dimension + 200 bytes a row.",
+    )
+    max_unindexed_rows: int = Field(
+        default=65_536,
+        ge=1,
+        description="Rows. Writers wait while more sealed rows than this have no graph yet and are searched "
+        "one by one.",
     )
     flush_rows: int = Field(
         default=8192,

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from storage import files
-from vectoray.core.errors import CorruptData
-from vectoray.core.model import IndexKind, IndexOptions, Metric
+from vectoray.core.errors import CorruptData, InvalidRequest
+from vectoray.core.model import GraphType, IndexOptions, Metric
 
 LOG, SEGMENTS, DEAD, TABLE, QUARANTINE = "log", "segments", "dead", "table", "quarantine"
-LOCK, COUNTER, _SPEC = "LOCK", "GENERATION", "shard.json"
+LOCK, COUNTER, SPEC = "LOCK", "GENERATION", "shard.json"
 _FORMAT = 1
 
 
@@ -20,6 +20,10 @@ class ShardSpec:
     dimension: int
     metric: Metric
     index: IndexOptions
+
+    def __post_init__(self) -> None:
+        if self.index.graph_type is GraphType.I8 and self.metric is not Metric.COSINE:
+            raise InvalidRequest("Graphs of i8 are for the cosine metric, under which only directions count.")
 
 
 def create_shard(directory: Path, spec: ShardSpec) -> None:
@@ -34,19 +38,19 @@ def create_shard(directory: Path, spec: ShardSpec) -> None:
         files.make_dir_durable(directory / name)
     # The description comes last: a folder that has one is complete.
     files.write_json_durable(
-        directory / _SPEC,
+        directory / SPEC,
         {
             "format": _FORMAT,
             "dimension": spec.dimension,
             "metric": spec.metric.value,
-            "index": {**asdict(spec.index), "kind": spec.index.kind.value},
+            "index": asdict(spec.index),
         },
     )
 
 
 def shard_exists(directory: Path) -> bool:
     """Whether a complete shard lies here."""
-    return (directory / _SPEC).is_file()
+    return (directory / SPEC).is_file()
 
 
 def read_spec(directory: Path) -> ShardSpec:
@@ -56,7 +60,7 @@ def read_spec(directory: Path) -> ShardSpec:
         FileNotFoundError: There is no shard.
         CorruptData: Its description is damaged, or of a later format.
     """
-    value = files.read_json(directory / _SPEC)
+    value = files.read_json(directory / SPEC)
     if value.get("format") != _FORMAT:
         raise CorruptData("A shard has a format that this version does not read.")
     try:
@@ -64,7 +68,7 @@ def read_spec(directory: Path) -> ShardSpec:
         return ShardSpec(
             dimension=int(str(value["dimension"])),
             metric=Metric(str(value["metric"])),
-            index=IndexOptions(**{**index, "kind": IndexKind(index["kind"])}),
+            index=IndexOptions.of(index),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptData("A shard's description lacks a field.") from error

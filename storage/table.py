@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from storage import files
 from storage.records import Records, vector_column, vector_matrix
-from storage.segment import SegmentRows
+from storage.rows import SegmentRows
 from vectoray.core.errors import CorruptData
 
 NAME = "points"

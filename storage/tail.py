@@ -1,15 +1,23 @@
 """The rows written since the last seal, in growing columns; searched one by one."""
 
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from storage.segment import SegmentRows
+from storage.filters import payload_test
+from storage.match_cache import BoolArray
+from storage.rows import SegmentRows
+from storage.text_index import TailText
+from vectoray.core.filters import Filter
 from vectoray.core.model import FloatMatrix, FloatVector
 
 ALIVE = np.uint64(2**64 - 1)
 _TAIL_ROWS = 256
+_FILTERS = 16
 _Number = TypeVar("_Number", bound=np.generic)
 
 
@@ -20,24 +28,53 @@ class Tail:
     is written to the new ones is later than its ``seq``.
     """
 
-    def __init__(self, dimension: int) -> None:
-        self.count = 0
+    def __init__(
+        self, dimension: int, ids: list[str], payloads: list[bytes], texts: list[str | None]
+    ) -> None:
+        """A tail of as many rows as there are ids; the caller fills in their numbers."""
+        capacity = max(_TAIL_ROWS, len(ids))
+        self.count = len(ids)
         self.rows_by_id: dict[str, int] = {}
-        self.ids: list[str] = []
-        self.payloads: list[bytes] = []
-        self.texts: list[str | None] = []
-        self.vectors: FloatMatrix = np.empty((_TAIL_ROWS, dimension), dtype=np.float32)
-        self.lengths: FloatVector = np.empty(_TAIL_ROWS, dtype=np.float32)
-        self.seqs: npt.NDArray[np.uint64] = np.empty(_TAIL_ROWS, dtype=np.uint64)
-        self.updated_ms: npt.NDArray[np.int64] = np.empty(_TAIL_ROWS, dtype=np.int64)
-        self.killed_at: npt.NDArray[np.uint64] = np.full(_TAIL_ROWS, ALIVE, dtype=np.uint64)
+        self.ids, self.payloads, self.texts = ids, payloads, texts
+        self.text_index = TailText(texts)
+        self.vectors: FloatMatrix = np.empty((capacity, dimension), dtype=np.float32)
+        self.lengths: FloatVector = np.empty(capacity, dtype=np.float32)
+        self.seqs: npt.NDArray[np.uint64] = np.empty(capacity, dtype=np.uint64)
+        self.updated_ms: npt.NDArray[np.int64] = np.empty(capacity, dtype=np.int64)
+        self.killed_at: npt.NDArray[np.uint64] = np.full(capacity, ALIVE, dtype=np.uint64)
+        self._matching = threading.Lock()
+        self._matches: OrderedDict[str, BoolArray] = OrderedDict()
 
-    def reserve(self, rows: int) -> None:
-        """Make room for this many more rows."""
+    def append(
+        self,
+        ids: Sequence[str],
+        payloads: Sequence[bytes],
+        texts: Sequence[str | None],
+        *,
+        vectors: FloatMatrix,
+        lengths: FloatVector,
+        seqs: npt.NDArray[np.uint64],
+        updated_ms: npt.NDArray[np.int64],
+    ) -> int:
+        """Add rows. Returns the first one's number."""
+        first, end = self.count, self.count + len(ids)
+        self._reserve(end)
+        self.vectors[first:end] = vectors
+        self.lengths[first:end] = lengths
+        self.seqs[first:end] = seqs
+        self.updated_ms[first:end] = updated_ms
+        self.killed_at[first:end] = ALIVE
+        self.ids += ids
+        self.payloads += payloads
+        self.texts += texts
+        self.count = end
+        return first
+
+    def _reserve(self, rows: int) -> None:
         capacity = len(self.vectors)
-        if self.count + rows <= capacity:
+        if rows <= capacity:
             return
-        capacity = max(capacity * 2, self.count + rows)
+        capacity = max(capacity * 2, rows)
         # Each column is complete before it takes the old one's place: others read them meanwhile.
         self.vectors = _grown(self.vectors, capacity)
         self.lengths = _grown(self.lengths, capacity)
@@ -47,14 +84,38 @@ class Tail:
 
     def take(self, rows: npt.NDArray[np.int64]) -> SegmentRows:
         """Some rows, copied."""
+        numbers = rows.tolist()
         return SegmentRows(
-            ids=[self.ids[row] for row in rows],
+            ids=[self.ids[row] for row in numbers],
             seqs=self.seqs[rows],
             updated_ms=self.updated_ms[rows],
             vectors=self.vectors[rows],
-            payloads=[self.payloads[row] for row in rows],
-            texts=[self.texts[row] for row in rows],
+            payloads=[self.payloads[row] for row in numbers],
+            texts=[self.texts[row] for row in numbers],
         )
+
+    def matching(self, condition: Filter, key: str, rows: int) -> BoolArray:
+        """Which of the first ``rows`` rows, dead or alive, meet a condition: bool, shape (rows,).
+
+        Payloads never change: what was found for earlier rows is kept for the next search.
+
+        Args:
+            condition: The condition.
+            key: What tells it from other conditions, see `storage.match_cache.key_of`.
+            rows: How many rows.
+        """
+        with self._matching:
+            known = self._matches.get(key, np.empty(0, dtype=np.bool_))
+        if len(known) < rows:
+            test = payload_test(condition)
+            added = [test(payload) for payload in self.payloads[len(known) : rows]]
+            known = np.concatenate([known, np.array(added, dtype=np.bool_)])
+        with self._matching:
+            self._matches[key] = known
+            self._matches.move_to_end(key)
+            while len(self._matches) > _FILTERS:
+                self._matches.popitem(last=False)
+        return known[:rows]
 
 
 def _grown(column: npt.NDArray[_Number], capacity: int) -> npt.NDArray[_Number]:

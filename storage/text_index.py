@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import Stemmer
 
+from storage.columns import numbers
 from vectoray.core.errors import CorruptData
 
 _MAX_TOKEN_CHARS = 64
@@ -142,10 +143,10 @@ class TextIndex:
             record = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
             record.validate()
             self.terms: Any = record["terms"].values
-            self.lengths: npt.NDArray[np.uint32] = _column(record, "lengths")
-            self.starts: npt.NDArray[np.int64] = _column(record, "starts")
-            self.rows: npt.NDArray[np.uint32] = _column(record, "rows")
-            self.frequencies: npt.NDArray[np.uint32] = _column(record, "frequencies")
+            self.lengths: npt.NDArray[np.uint32] = numbers(record["lengths"].values, np.uint32)
+            self.starts: npt.NDArray[np.int64] = numbers(record["starts"].values, np.int64)
+            self.rows: npt.NDArray[np.uint32] = numbers(record["rows"].values, np.uint32)
+            self.frequencies: npt.NDArray[np.uint32] = numbers(record["frequencies"].values, np.uint32)
         except (OSError, pa.ArrowException, KeyError, ValueError) as error:
             raise CorruptData("A segment's text index cannot be read.") from error
         if (
@@ -170,10 +171,6 @@ class TextIndex:
             return self.rows[:0], self.frequencies[:0]
         found = slice(int(self.starts[low]), int(self.starts[low + 1]))
         return self.rows[found], self.frequencies[found]
-
-
-def _column(record: Any, name: str) -> Any:
-    return record[name].values.to_numpy(zero_copy_only=True)
 
 
 def write_text_index(path: Path, texts: Sequence[str | None]) -> None:

@@ -6,19 +6,23 @@ a consistent state, without a lock, while one thread goes on applying writes. Th
 concurrency control (Reed 1978) over append-only columns.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from storage import scoring
-from storage.filters import payload_test
-from storage.records import Records
-from storage.segment import Segment, SegmentRows, concatenate
+from storage.match_cache import key_of
+from storage.records import Records, hash_ids
+from storage.rows import SegmentRows, concatenate
+from storage.scoring import Candidates
+from storage.segment import Segment, Wanted
 from storage.tail import ALIVE, Tail
 from vectoray.core.filters import Filter
 from vectoray.core.model import FloatMatrix, FloatVector, Hit, Metric, Point, SearchQuery, SearchResult
+
+_STILL_ALIVE = int(ALIVE) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class ShardView:
         self.dimension = dimension
         self._metric = metric
         self._segments: tuple[LiveSegment, ...] = ()
-        self._tail = Tail(dimension)
+        self._tail = Tail(dimension, [], [], [])
         self._points = 0
         self._last_write_ms = 0
         self._seq = 0
@@ -103,50 +107,56 @@ class ShardView:
         skip = max(0, self._seq + 1 - records.first_seq)
         if skip >= len(records):
             return
-        vector_rows = np.cumsum(~records.deleted) - 1
-        lengths = scoring.norms(records.vectors)
-        self._tail.reserve(int(np.count_nonzero(~records.deleted[skip:])))
-        for row in range(skip, len(records)):
-            if records.deleted[row]:
-                self._delete(records.ids[row], records.first_seq + row)
-            else:
-                self._upsert(records, row, int(vector_rows[row]), lengths)
+        deleted = records.deleted[skip:]
+        written = np.flatnonzero(~deleted)
+        first = self._append(records, skip, written)
+        self._end_older(records.ids[skip:], deleted.tolist(), records.first_seq + skip, first)
+        self._points += len(written)
         self._seq = records.last_seq
         self._last_write_ms = max(self._last_write_ms, int(records.updated_ms[-1]))
         self.head = self._capture()
 
-    def _upsert(self, records: Records, row: int, vector_row: int, lengths: FloatVector) -> None:
-        tail, point_id, seq = self._tail, records.ids[row], records.first_seq + row
-        at = tail.count
-        tail.vectors[at] = records.vectors[vector_row]
-        tail.lengths[at] = lengths[vector_row]
-        tail.seqs[at] = seq
-        tail.updated_ms[at] = records.updated_ms[row]
-        tail.killed_at[at] = ALIVE
-        tail.ids.append(point_id)
-        tail.payloads.append(records.payloads[row])
-        tail.texts.append(records.texts[row])
-        tail.count = at + 1
-        # The new row is found before the old one ends: `get` never sees the id absent in between.
-        old = tail.rows_by_id.get(point_id)
-        tail.rows_by_id[point_id] = at
-        self._points += 1
-        self._kill(point_id, old, seq)
+    def _append(self, records: Records, skip: int, written: npt.NDArray[np.int64]) -> int:
+        """Put the upserts of a run of writes at the end of the tail. Returns the first one's row."""
+        vectors = records.vectors[len(records.vectors) - len(written) :]
+        places = (written + skip).tolist()
+        return self._tail.append(
+            [records.ids[at] for at in places],
+            [records.payloads[at] for at in places],
+            [records.texts[at] for at in places],
+            vectors=vectors,
+            lengths=scoring.norms(vectors),
+            seqs=(written + (records.first_seq + skip)).astype(np.uint64),
+            updated_ms=records.updated_ms[places],
+        )
 
-    def _delete(self, point_id: str, seq: int) -> None:
-        self._kill(point_id, self._tail.rows_by_id.pop(point_id, None), seq)
-
-    def _kill(self, point_id: str, tail_row: int | None, seq: int) -> None:
-        if tail_row is not None:
-            self._tail.killed_at[tail_row] = seq
-            self._points -= 1
+    def _end_older(self, ids: Sequence[str], deleted: list[bool], first_seq: int, tail_row: int) -> None:
+        """End the rows that a run of writes replaces or deletes; its own rows begin at ``tail_row``."""
+        tail = self._tail
+        sealed: dict[str, int] = {}
+        for seq, (point_id, is_deleted) in enumerate(zip(ids, deleted, strict=True), start=first_seq):
+            if is_deleted:
+                old = tail.rows_by_id.pop(point_id, None)
+            else:
+                # The new row is found before the old one ends: `get` never sees the id absent in between.
+                old = tail.rows_by_id.get(point_id)
+                tail.rows_by_id[point_id] = tail_row
+                tail_row += 1
+            if old is not None:
+                tail.killed_at[old] = seq
+                self._points -= 1
+                # An id has one live row: none of the segments has one.
+                sealed.setdefault(point_id, 0)
+            else:
+                sealed.setdefault(point_id, seq)
+        older = [point_id for point_id, seq in sealed.items() if seq]
+        if not older or not self._segments:
             return
+        hashes = hash_ids(older)
         for live in self._segments:
-            for row in live.segment.rows_of(point_id):
-                if live.killed_at[row] == ALIVE:
-                    live.killed_at[row] = seq
-                    self._points -= 1
-                    return
+            for at, row in live.segment.find(older, hashes, live.killed_at, _STILL_ALIVE):
+                live.killed_at[row] = sealed[older[at]]
+                self._points -= 1
 
     def replace_tail(self, count: int, sealed_rows: npt.NDArray[np.int64], segment: Segment | None) -> None:
         """Let a segment take the place of the first rows of the tail.
@@ -157,26 +167,21 @@ class ShardView:
             segment: The segment, or None when no row was alive.
         """
         old = self._tail
-        rest = np.arange(count, old.count, dtype=np.int64)
-        tail = Tail(self.dimension)
-        tail.reserve(len(rest))
-        moved = old.take(rest)
-        n = len(rest)
-        tail.vectors[:n], tail.lengths[:n] = moved.vectors, old.lengths[rest]
-        tail.seqs[:n], tail.updated_ms[:n] = moved.seqs, moved.updated_ms
+        rest = slice(count, old.count)
+        n = old.count - count
+        tail = Tail(self.dimension, old.ids[rest], old.payloads[rest], old.texts[rest])
+        tail.vectors[:n], tail.lengths[:n] = old.vectors[rest], old.lengths[rest]
+        tail.seqs[:n], tail.updated_ms[:n] = old.seqs[rest], old.updated_ms[rest]
         tail.killed_at[:n] = old.killed_at[rest]
-        tail.ids, tail.payloads, tail.texts = list(moved.ids), list(moved.payloads), list(moved.texts)
-        tail.count = n
-        tail.rows_by_id = {
-            point_id: row for row, point_id in enumerate(tail.ids) if tail.killed_at[row] == ALIVE
-        }
+        alive = tail.killed_at[:n] == ALIVE
+        tail.rows_by_id = {tail.ids[row]: row for row in np.flatnonzero(alive).tolist()}
         self._tail = tail
         if segment is not None:
             self._segments = (*self._segments, LiveSegment(segment, old.killed_at[sealed_rows]))
         self.head = self._capture()
 
     def replace_segments(
-        self, merged: tuple[LiveSegment, ...], rows: list[npt.NDArray[np.int64]], segment: Segment | None
+        self, merged: Sequence[LiveSegment], rows: Sequence[npt.NDArray[np.int64]], segment: Segment | None
     ) -> None:
         """Let one segment take the place of several.
 
@@ -188,10 +193,7 @@ class ShardView:
         names = {live.segment.name for live in merged}
         kept = tuple(live for live in self._segments if live.segment.name not in names)
         if segment is not None:
-            killed_at = np.concatenate(
-                [live.killed_at[part] for live, part in zip(merged, rows, strict=True)]
-            )
-            kept = (*kept, LiveSegment(segment, killed_at))
+            kept = (*kept, LiveSegment(segment, killed_in(merged, rows)))
         self._segments = kept
         self.head = self._capture()
 
@@ -204,28 +206,28 @@ class ShardView:
 
     # Reads: any thread.
 
-    def seq_of(self, point_id: str) -> int:
-        """The write that made the live point with this id; 0 when there is none. For the applying thread."""
+    def seqs_of(self, ids: Sequence[str]) -> list[int]:
+        """The write that made the live point of each id; 0 when there is none. For the applying thread."""
         head = self.head
-        at = head.tail.rows_by_id.get(point_id)
-        if at is not None:
-            return int(head.tail.seqs[at])
-        for live in head.segments:
-            for row in live.segment.rows_of(point_id):
-                if live.killed_at[row] == ALIVE:
-                    return int(live.segment.seqs[row])
-        return 0
+        rows_by_id, tail_seqs = head.tail.rows_by_id, head.tail.seqs
+        seqs = [int(tail_seqs[row]) if (row := rows_by_id.get(one)) is not None else 0 for one in ids]
+        places = [at for at, seq in enumerate(seqs) if not seq]
+        if places and head.segments:
+            missing = [ids[at] for at in places]
+            hashes = hash_ids(missing)
+            for live in head.segments:
+                for at, row in live.segment.find(missing, hashes, live.killed_at, _STILL_ALIVE):
+                    seqs[places[at]] = int(live.segment.seqs[row])
+        return seqs
 
     def matching_ids(self, condition: Filter) -> list[str]:
         """Ids of the live points whose payload meets the condition. For the applying thread."""
-        head = self.head
+        head, key = self.head, key_of(condition)
         ids = []
         for live in head.segments:
-            rows = _matching(condition, np.flatnonzero(live.killed_at > head.seq), live.segment.payload)
-            ids += [live.segment.id(row) for row in rows.tolist()]
-        tail_rows = np.flatnonzero(head.killed_at[: head.tail_rows] > head.seq)
-        rows = _matching(condition, tail_rows, head.tail.payloads.__getitem__)
-        return ids + [head.tail.ids[row] for row in rows.tolist()]
+            rows = live.segment.matching(condition, key).rows
+            ids += [live.segment.id(row) for row in rows[live.killed_at[rows] > head.seq].tolist()]
+        return ids + [head.tail.ids[row] for row in _tail_rows(head, condition, key).tolist()]
 
     def get(self, point_id: str) -> Point | None:
         """The live point with this id, at least as new as the newest acknowledged write."""
@@ -244,98 +246,68 @@ class ShardView:
             )
         for live in head.segments:
             segment = live.segment
-            for at in segment.rows_of(point_id):
-                if live.killed_at[at] > head.seq:
-                    return Point(
-                        id=point_id,
-                        vector=segment.vectors[at].copy(),
-                        payload=segment.payload(at),
-                        text=segment.text(at),
-                        seq=int(segment.seqs[at]),
-                        updated_ms=int(segment.updated_ms[at]),
-                    )
+            at = segment.row_of(point_id, live.killed_at, head.seq)
+            if at is not None:
+                return Point(
+                    id=point_id,
+                    vector=segment.vectors[at].copy(),
+                    payload=segment.payloads[at],
+                    text=segment.text(at),
+                    seq=int(segment.seqs[at]),
+                    updated_ms=int(segment.updated_ms[at]),
+                )
         return None
 
     def search(self, query: SearchQuery) -> SearchResult:
         """The best live points, by exact score, best first, ties broken by id."""
         head = self.head
-        hits: list[tuple[float, str, LiveSegment | None, int]] = []
+        k = min(query.top_k, head.points + 1)
+        direction = scoring.unit(query.vector) if self._metric is Metric.COSINE else query.vector
+        wanted = Wanted(query.vector, direction, k, head.seq)
+        key = key_of(query.filter) if query.filter is not None else ""
+        parts = []
         for live in head.segments:
-            rows = self._segment_rows(live, query, head.seq)
-            scores = scoring.exact_scores(self._metric, query.vector, live.segment.vectors[rows])
-            hits += self._ranked(query, rows, scores, live, head)
-        rows = self._tail_rows(query, head)
-        scores = scoring.exact_scores(self._metric, query.vector, head.vectors[rows])
-        hits += self._ranked(query, rows, scores, None, head)
-        hits.sort(key=lambda hit: (-hit[0], hit[1]))
-        return SearchResult(
-            tuple(
-                self._hit(score, point_id, live, row, query=query, head=head)
-                for score, point_id, live, row in hits[: query.top_k]
-            )
-        )
-
-    def _segment_rows(self, live: LiveSegment, query: SearchQuery, seq: int) -> npt.NDArray[np.int64]:
-        segment = live.segment
-        if query.filter is None:
-            return segment.search(query.vector, query.top_k, killed_at=live.killed_at, seq=seq)
-        alive = np.flatnonzero(live.killed_at > seq)
-        return segment.scan(query.vector, query.top_k, _matching(query.filter, alive, segment.payload))
-
-    def _tail_rows(self, query: SearchQuery, head: Head) -> npt.NDArray[np.int64]:
-        rows = np.flatnonzero(head.killed_at[: head.tail_rows] > head.seq)
-        if query.filter is not None:
-            rows = _matching(query.filter, rows, head.tail.payloads.__getitem__)
-        return scoring.scan(
-            self._metric,
-            query.vector,
-            head.vectors[: head.tail_rows],
-            head.lengths[: head.tail_rows],
-            rows=rows,
-            k=query.top_k,
-        )
-
-    @staticmethod
-    def _ranked(
-        query: SearchQuery,
-        rows: npt.NDArray[np.int64],
-        scores: npt.NDArray[np.float32],
-        live: LiveSegment | None,
-        head: Head,
-    ) -> list[tuple[float, str, LiveSegment | None, int]]:
-        """The part's best ``top_k`` with their ids; more only where scores tie at the end."""
-        if query.score_threshold is not None:
-            kept = scores >= query.score_threshold
-            rows, scores = rows[kept], scores[kept]
-        if len(rows) > query.top_k:
-            kth = np.partition(scores, len(scores) - query.top_k)[len(scores) - query.top_k]
-            kept = scores >= kth
-            rows, scores = rows[kept], scores[kept]
-        ids = live.segment.id if live is not None else head.tail.ids.__getitem__
-        return [
-            (score, ids(row), live, row) for score, row in zip(scores.tolist(), rows.tolist(), strict=True)
-        ]
-
-    @staticmethod
-    def _hit(
-        score: float, point_id: str, live: LiveSegment | None, row: int, *, query: SearchQuery, head: Head
-    ) -> Hit:
-        if live is None:
-            payload, text, vector = head.tail.payloads[row], head.tail.texts[row], head.vectors[row]
-        else:
             segment = live.segment
-            payload, text, vector = segment.payload(row), segment.text(row), segment.vectors[row]
-        return Hit(
-            id=point_id,
-            score=score,
-            payload=payload,
-            text=text,
-            vector=vector.copy() if query.include_vectors else None,
-        )
+            matches = None if query.filter is None else segment.matching(query.filter, key)
+            rows = segment.candidates(wanted, live.killed_at, matches)
+            parts.append(Candidates(segment.vectors, segment.lengths, rows))
+        rows = _tail_rows(head, query.filter, key)
+        parts.append(Candidates(head.vectors[: head.tail_rows], head.lengths[: head.tail_rows], rows))
+        hits: list[tuple[float, str, LiveSegment | None, int]] = []
+        for live_or_tail, found in zip(
+            (*head.segments, None), scoring.best(self._metric, query.vector, parts, k), strict=True
+        ):
+            for row, score in zip(found.rows.tolist(), found.scores.tolist(), strict=True):
+                if query.score_threshold is None or score >= query.score_threshold:
+                    point_id = head.tail.ids[row] if live_or_tail is None else live_or_tail.segment.id(row)
+                    hits.append((score, point_id, live_or_tail, row))
+        hits.sort(key=lambda hit: (-hit[0], hit[1]))
+        return SearchResult(tuple(_hit(hit, query, head) for hit in hits[: query.top_k]))
 
 
-def _matching(
-    condition: Filter, rows: npt.NDArray[np.int64], payload_of: Callable[[int], bytes]
-) -> npt.NDArray[np.int64]:
-    test = payload_test(condition)
-    return rows[np.fromiter((test(payload_of(row)) for row in rows.tolist()), np.bool_, len(rows))]
+def killed_in(merged: Sequence[LiveSegment], rows: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.uint64]:
+    """The write that ended each of some rows of several segments, one segment after the other."""
+    return np.concatenate([live.killed_at[part] for live, part in zip(merged, rows, strict=True)])
+
+
+def _tail_rows(head: Head, condition: Filter | None, key: str) -> npt.NDArray[np.int64]:
+    alive = head.killed_at[: head.tail_rows] > head.seq
+    if condition is not None:
+        alive &= head.tail.matching(condition, key, head.tail_rows)
+    return np.flatnonzero(alive)
+
+
+def _hit(found: tuple[float, str, LiveSegment | None, int], query: SearchQuery, head: Head) -> Hit:
+    score, point_id, live, row = found
+    if live is None:
+        payload, text, vector = head.tail.payloads[row], head.tail.texts[row], head.vectors[row]
+    else:
+        segment = live.segment
+        payload, text, vector = segment.payloads[row], segment.text(row), segment.vectors[row]
+    return Hit(
+        id=point_id,
+        score=score,
+        payload=payload,
+        text=text,
+        vector=vector.copy() if query.include_vectors else None,
+    )

@@ -1,9 +1,12 @@
 """ShardWriter: the one owner of a shard. Commits, seals, flushes, merges and recovers it.
 
-Threads: the commit thread applies writes; the maintenance thread turns the tail into segments, merges
-segments and writes the table. Whatever they do, a search sees one consistent point of history.
+Threads: the commit thread applies writes; the maintenance thread seals the tail into segments, which are
+searched row by row, and writes the table; the compaction thread merges segments and builds their graphs,
+which takes long, and holds up the others only to publish. Whatever they do, a search sees one consistent
+point of history.
 """
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +14,6 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
-from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,14 +24,18 @@ import structlog
 from storage import files, shard
 from storage.changes import Delete, DeleteMatching, Write
 from storage.commit import GroupCommit
+from storage.compaction import MIN_LIVE_TO_GROW, SegmentSize, plan
+from storage.graph import BuildStoppedError
 from storage.log import WriteLog
-from storage.manifest import GenerationCounter, Manifest, publish_manifest
+from storage.manifest import GenerationCounter, Manifest, manifest_path, publish_manifest
 from storage.reader import write_dead_rows
 from storage.records import Records
-from storage.recovery import open_table, recover, remove_unnamed
-from storage.segment import BuildStoppedError, Segment, SegmentRows, build_segment, concatenate
+from storage.recovery import open_table, recover
+from storage.rows import SegmentRows
+from storage.segment import Segment
+from storage.segment_files import merge_segments, write_segment
 from storage.settings import StorageSettings
-from storage.view import Head, LiveSegment
+from storage.view import Head, LiveSegment, killed_in
 from vectoray.core.errors import (
     CorruptData,
     DimensionMismatch,
@@ -54,10 +60,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-# Merging copies; beyond this a segment is large enough to stay as it is.
-_MERGE_MAX_ROWS = 131_072
-# Segments with a smaller share of live rows are rewritten without the dead ones.
-_MIN_LIVE = 0.5
 # A seal takes at most this many times `seal_rows` at once, a flush this many times `flush_rows`.
 _SEAL_MAX = 2
 _FLUSH_MAX = 2
@@ -90,8 +92,10 @@ class ShardWriter:
             self._counter.publish_generation(self._manifest.generation)
             self._apply_lock = threading.Lock()
             self._maintenance_lock = threading.Lock()
+            self._compaction_lock = threading.Lock()
             self._due = threading.Event()
-            self._sealed = threading.Event()
+            self._compaction_due = threading.Event()
+            self._has_room = threading.Event()
             self._closing = threading.Event()
             self._released = False
             self._flushed_at_s = time.monotonic()
@@ -105,6 +109,9 @@ class ShardWriter:
             )
             self._maintenance = threading.Thread(target=self._maintain, name="shard-maintenance", daemon=True)
             self._maintenance.start()
+            self._compaction = threading.Thread(target=self._compact, name="shard-compaction", daemon=True)
+            self._compaction_due.set()
+            self._compaction.start()
         except BaseException:
             self._lock.release()
             raise
@@ -195,7 +202,7 @@ class ShardWriter:
     def scans(self) -> bool:
         """Whether a search compares with so many vectors that it takes milliseconds."""
         is_flat = self.spec.index.kind is IndexKind.FLAT
-        return is_flat or self._view.head.tail_rows > 2 * self._settings.seal_rows
+        return is_flat or self._scanned_rows() > 2 * self._settings.seal_rows
 
     def close(self, *, flush: bool = True) -> None:
         """Commit what waits, write the table if ``flush``, and give the shard to whoever comes next.
@@ -207,24 +214,25 @@ class ShardWriter:
         self._closing.set()
         self._commits.close()
         self._due.set()
+        self._compaction_due.set()
         self._maintenance.join()
+        self._compaction.join()
         try:
             if flush and not self.broken:
                 self.flush()
         finally:
-            with self._maintenance_lock:
+            with self._compaction_lock, self._maintenance_lock:
                 self._released = True
                 self._counter.close()
                 self._lock.release()
 
-    # Maintenance: one step at a time.
+    # Maintenance: what it publishes, one step at a time.
 
     def seal(self) -> None:
         """Turn the oldest rows of the tail into a segment, and note which older rows ended meanwhile.
 
         Raises:
             OSError: Nothing changed.
-            BuildStoppedError: The shard is closing.
             Unavailable: The shard is closed, or broken.
         """
         with self._owned():
@@ -237,7 +245,7 @@ class ShardWriter:
                 through = self._wal.end_of_batch(sealed_seq, limit, default=head.seq)
             count = int(np.searchsorted(head.tail.seqs[: head.tail_rows], np.uint64(through), side="right"))
             rows = np.flatnonzero(head.killed_at[:count] > through)
-            segment = self._build(head.tail.take(rows))
+            segment = self._seal_rows(head.tail.take(rows)) if len(rows) else None
             last_write_ms = head.last_write_ms
             if through < head.seq and count:
                 last_write_ms = int(head.tail.updated_ms[count - 1])
@@ -251,10 +259,11 @@ class ShardWriter:
                 ),
                 lambda: self._view.replace_tail(count, rows, segment),
             )
-            self._sealed.set()
+        self._has_room.set()
+        self._compaction_due.set()
 
     def merge(self) -> bool:
-        """Rewrite a segment of mostly dead rows, or else merge those of the smallest crowded size class.
+        """Merge the segments that `storage.compaction.plan` names, and build or grow their graph.
 
         Returns:
             Whether there were any.
@@ -264,27 +273,60 @@ class ShardWriter:
             BuildStoppedError: The shard is closing.
             Unavailable: The shard is closed, or broken.
         """
-        with self._owned():
-            head = self._view.head
-            merged = self._mostly_dead(head) or self._crowded(head)
-            if not merged:
-                return False
-            # A row that ended after the last seal stays: by this manifest, and without the log, it lives.
-            sealed_seq = self._manifest.sealed_seq
-            rows = [np.flatnonzero(live.killed_at > sealed_seq) for live in merged]
-            parts = [live.segment.take(part) for live, part in zip(merged, rows, strict=True)]
-            segment = self._build(concatenate(parts))
-            gone = {live.segment.name for live in merged}
-            kept = [name for name in self._manifest.segments if name not in gone]
-            self._publish(
-                replace(
-                    self._manifest,
-                    segments=(*kept, *([segment.name] if segment else [])),
-                    dead={name: file for name, file in self._manifest.dead.items() if name not in gone},
-                ),
-                lambda: self._view.replace_segments(merged, rows, segment),
-            )
-            return True
+        with self._compaction_lock:
+            with self._owned():
+                merged, rows = self._to_merge()
+                if not merged:
+                    return False
+                name = self._new_name()
+            # Without the lock: meanwhile rows are sealed, and rows of these segments may end.
+            segment = self._merge(name, merged, rows)
+            with self._owned():
+                gone = {live.segment.name for live in merged}
+                kept = [name for name in self._manifest.segments if name not in gone]
+                dead = {name: file for name, file in self._manifest.dead.items() if name not in gone}
+                if segment is not None:
+                    kept.append(segment.name)
+                    dead |= self._dead_file(segment.name, killed_in(merged, rows), self._manifest.sealed_seq)
+                self._publish(
+                    replace(self._manifest, segments=tuple(kept), dead=dead),
+                    lambda: self._view.replace_segments(merged, rows, segment),
+                )
+        self._has_room.set()
+        return True
+
+    def optimize(self) -> None:
+        """Seal every row there is and merge until nothing is left to merge.
+
+        Raises:
+            OSError, BuildStoppedError, Unavailable: As `seal` and `merge`.
+        """
+        through = self._view.head.seq
+        while self._manifest.sealed_seq < through:
+            self.seal()
+        while self.merge():
+            pass
+
+    @contextmanager
+    def hold(self) -> Iterator[list[Path]]:
+        """Let the shard stand still: no write is committed and nothing is published; searches go on.
+
+        Yields:
+            The files, relative to the shard's folder, that together are the shard as it is now, without the
+            table: a shard opened without one fills a new one.
+
+        Raises:
+            Unavailable: The shard is closed, or broken.
+        """
+        with self._owned(), self._commits.paused():
+            manifest = self._manifest
+            paths = [self._directory / shard.SPEC, *self._wal.files()]
+            if manifest.generation:
+                paths.append(manifest_path(self._directory, manifest.generation))
+            for name in manifest.segments:
+                paths += sorted((self._directory / shard.SEGMENTS / name).iterdir())
+            paths += [self._directory / shard.DEAD / file for file in manifest.dead.values()]
+            yield [path.relative_to(self._directory) for path in paths]
 
     def flush(self) -> None:
         """Write everything acknowledged so far to the LanceDB table.
@@ -332,47 +374,83 @@ class ShardWriter:
             self._table.apply(step, step[-1].last_seq)
         return True
 
-    def _build(self, rows: SegmentRows) -> Segment | None:
-        if not len(rows):
+    def _seal_rows(self, rows: SegmentRows) -> Segment:
+        """A segment without a graph: the compaction thread builds it."""
+        directory = self._directory / shard.SEGMENTS / self._new_name()
+        write_segment(directory, rows, metric=self.spec.metric, options=self.spec.index, with_graph=False)
+        return self._open(directory)
+
+    def _merge(
+        self, name: str, merged: Sequence[LiveSegment], rows: Sequence[npt.NDArray[np.int64]]
+    ) -> Segment | None:
+        if not sum(map(len, rows)):
             return None
-        name = f"{self._manifest.next_segment:08d}"
-        # A name is used up even if the build fails.
-        self._manifest = replace(self._manifest, next_segment=self._manifest.next_segment + 1)
         directory = self._directory / shard.SEGMENTS / name
-        build_segment(
+        merge_segments(
             directory,
-            rows,
+            [(live.segment, part) for live, part in zip(merged, rows, strict=True)],
             metric=self.spec.metric,
             options=self.spec.index,
             should_stop=self._closing.is_set,
         )
-        return Segment(directory, self.spec.metric, ef_search=self.spec.index.ef_search, verify=False)
+        return self._open(directory)
+
+    def _open(self, directory: Path) -> Segment:
+        return Segment(directory, self.spec.metric, self.spec.index, verify=False)
+
+    def _new_name(self) -> str:
+        """A name for a segment. It is used up even if the segment is never made."""
+        name = f"{self._manifest.next_segment:08d}"
+        self._manifest = replace(self._manifest, next_segment=self._manifest.next_segment + 1)
+        return name
+
+    def _to_merge(self) -> tuple[list[LiveSegment], list[npt.NDArray[np.int64]]]:
+        """The segments to merge next, and of each the rows to take."""
+        # A row that ended after the last seal stays: by the manifest, and without the log, it lives.
+        sealed_seq = self._manifest.sealed_seq
+        alive = {
+            live.segment.name: np.flatnonzero(live.killed_at > sealed_seq)
+            for live in self._view.head.segments
+        }
+        lives = {live.segment.name: live for live in self._view.head.segments}
+        names = plan(
+            [
+                SegmentSize(name, len(live.segment), len(alive[name]), live.segment.indexed)
+                for name, live in lives.items()
+            ],
+            merge_factor=self._settings.merge_factor,
+            max_rows=self._settings.merge_max_rows,
+            with_graphs=self.spec.index.kind is IndexKind.HNSW,
+        )
+        rows = [alive[name] for name in names]
+        if names:
+            first = lives[names[0]].segment
+            if len(names) > 1 and first.graph is not None and len(rows[0]) >= MIN_LIVE_TO_GROW * len(first):
+                # Its graph can only grow if its rows keep their numbers, the dead ones too.
+                rows[0] = np.arange(len(first), dtype=np.int64)
+        return [lives[name] for name in names], rows
 
     def _dead_rows(self, head: Head, through: int) -> dict[str, str]:
-        dead = {}
+        dead: dict[str, str] = {}
         for live in head.segments:
-            rows = np.flatnonzero(live.killed_at <= through).astype(np.uint32)
-            if len(rows):
-                dead[live.segment.name] = write_dead_rows(self._directory, live.segment.name, rows)
+            dead |= self._dead_file(live.segment.name, live.killed_at, through)
         return dead
 
-    def _mostly_dead(self, head: Head) -> tuple[LiveSegment, ...]:
-        for live in head.segments:
-            if np.count_nonzero(live.killed_at > self._manifest.sealed_seq) < _MIN_LIVE * len(live.segment):
-                return (live,)
-        return ()
+    def _dead_file(self, name: str, killed_at: npt.NDArray[np.uint64], through: int) -> dict[str, str]:
+        """The manifest's entry that lists a segment's rows that ended up to a write, if there are any."""
+        rows = np.flatnonzero(killed_at <= through).astype(np.uint32)
+        return {name: write_dead_rows(self._directory, name, rows)} if len(rows) else {}
 
-    def _crowded(self, head: Head) -> tuple[LiveSegment, ...]:
-        classes: dict[int, list[LiveSegment]] = {}
-        for live in head.segments:
-            if len(live.segment) <= _MERGE_MAX_ROWS:
-                relative = max(1.0, len(live.segment) / self._settings.seal_rows)
-                classes.setdefault(int(log(relative, self._settings.merge_factor)), []).append(live)
-        for _, members in sorted(classes.items()):
-            if len(members) >= self._settings.merge_factor:
-                # Not more at a time: rows are copied on the way.
-                return tuple(members[: self._settings.merge_factor])
-        return ()
+    def _scanned_rows(self) -> int:
+        """Rows that a search compares one by one."""
+        head = self._view.head
+        return head.tail_rows + sum(len(live.segment) for live in head.segments if live.segment.graph is None)
+
+    def _unindexed_rows(self) -> int:
+        """Rows that wait for a graph."""
+        if self.spec.index.kind is IndexKind.FLAT:
+            return 0
+        return sum(len(live.segment) for live in self._view.head.segments if not live.segment.indexed)
 
     @contextmanager
     def _owned(self) -> Iterator[None]:
@@ -383,8 +461,8 @@ class ShardWriter:
             yield
 
     def _publish(self, manifest: Manifest, follow: Callable[[], None] | None = None) -> None:
-        """Make a manifest the current one; the view follows; then remove what it does not need."""
-        manifest = replace(manifest, generation=manifest.generation + 1)
+        """Make a manifest the current one; the view follows; then remove what is no longer named."""
+        before, manifest = self._manifest, replace(manifest, generation=self._manifest.generation + 1)
         with files.disk_errors("publishing a manifest"):
             try:
                 publish_manifest(self._directory, manifest)
@@ -394,7 +472,7 @@ class ShardWriter:
             except OSError:
                 # Or else each attempt on a full disk leaves a segment more.
                 with suppress(OSError):
-                    remove_unnamed(self._directory, self._manifest)
+                    self._remove_dropped(manifest, before)
                 raise
         self._manifest = manifest
         if follow is not None:
@@ -406,8 +484,15 @@ class ShardWriter:
                 self._commits.broken = True
                 raise
             self._counter.publish_generation(manifest.generation)
-            remove_unnamed(self._directory, manifest)
+            self._remove_dropped(before, manifest)
         self._wal.drop_through(min(manifest.sealed_seq, manifest.flushed_seq))
+
+    def _remove_dropped(self, before: Manifest, after: Manifest) -> None:
+        """Remove the files that only the first manifest names. Mapped files outlive their names."""
+        for name in set(before.segments) - set(after.segments):
+            shutil.rmtree(self._directory / shard.SEGMENTS / name)
+        for file in set(before.dead.values()) - set(after.dead.values()):
+            (self._directory / shard.DEAD / file).unlink(missing_ok=True)
 
     @cached_property
     def _table(self) -> "PointTable":
@@ -429,29 +514,43 @@ class ShardWriter:
         return waiting >= self._settings.flush_rows or (waiting > 0 and overdue)
 
     def _wait_for_room(self) -> None:
-        """Hold writers back while the tail, which is searched row by row, is too long.
+        """Hold writers back while too many rows are searched one by one.
 
         Raises:
             Overloaded: It did not get shorter in time.
         """
         deadline_s = time.monotonic() + _ROOM_WITHIN_S
-        while self._view.head.tail_rows >= _TAIL_MAX * self._settings.seal_rows:
-            self._sealed.clear()
+        while self._is_full():
+            self._has_room.clear()
             self._due.set()
+            self._compaction_due.set()
             if self._closing.is_set() or time.monotonic() > deadline_s:
                 raise Overloaded("Writes come faster than they can be indexed; try again in a moment.")
-            self._sealed.wait(0.5)
+            self._has_room.wait(0.5)
+
+    def _is_full(self) -> bool:
+        return (
+            self._view.head.tail_rows >= _TAIL_MAX * self._settings.seal_rows
+            or self._unindexed_rows() >= self._settings.max_unindexed_rows
+        )
 
     def _maintain(self) -> None:
         while not self._closing.is_set() and not self.broken:
             self._due.wait(self._settings.flush_interval_s)
             self._due.clear()
-            # One step that fails must not keep the others from their work.
-            steps = (self._seal_if_due, self._flush_if_due, self._merge_all)
-            failed = [step for step in steps if not self._attempt(step)]
+            # One step that fails must not keep the other from its work.
+            failed = [step for step in (self._seal_if_due, self._flush_if_due) if not self._attempt(step)]
             if failed:
                 self._closing.wait(_RETRY_S)
                 self._due.set()
+
+    def _compact(self) -> None:
+        while not self._closing.is_set() and not self.broken:
+            self._compaction_due.wait()
+            self._compaction_due.clear()
+            if not self._attempt(self._merge_all):
+                self._closing.wait(_RETRY_S)
+                self._compaction_due.set()
 
     def _attempt(self, step: Callable[[], None]) -> bool:
         try:
@@ -473,7 +572,7 @@ class ShardWriter:
             self.flush()
 
     def _merge_all(self) -> None:
-        while not self._closing.is_set() and not self._seal_is_due() and self.merge():
+        while not self._closing.is_set() and self.merge():
             pass
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, DateTime, Dialect, Index, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from vectoray.core.model import Collection, IndexKind, IndexOptions, Metric
+from vectoray.core.model import Collection, IndexOptions, Metric
 
 
 class CollectionState(StrEnum):
@@ -100,7 +100,6 @@ class CollectionRow(Base):
 
     def to_collection(self) -> Collection:
         """The collection of this row."""
-        options = dict(self.index_options)
         return Collection(
             id=self.id,
             name=self.name,
@@ -108,7 +107,7 @@ class CollectionRow(Base):
             description=self.description,
             dimension=self.dimension,
             metric=Metric(self.metric),
-            index=IndexOptions(kind=IndexKind(options.pop("kind")), **options),
+            index=IndexOptions.of(self.index_options),
             shards=self.shards,
             embedding_model=self.embedding_model,
             created_at=self.created_at,

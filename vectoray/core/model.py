@@ -4,10 +4,11 @@ Points travel in columns (`PointBatch`), vectors as float32 matrices, payloads a
 stored and sent back without being parsed again.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,22 @@ class IndexKind(StrEnum):
     FLAT = "flat"
 
 
+class GraphType(StrEnum):
+    """Numbers that a graph keeps of each vector to choose candidates by; scores are exact whatever it is.
+
+    auto: i8 under cosine, where directions alone count and a byte a dimension tells them apart well enough;
+        f32 otherwise.
+    f16: Overflows beyond 65504.
+    i8: Cosine only; each vector is scaled by its own largest component.
+    """
+
+    AUTO = "auto"
+    F32 = "f32"
+    F16 = "f16"
+    BF16 = "bf16"
+    I8 = "i8"
+
+
 @dataclass(frozen=True, slots=True)
 class IndexOptions:
     """How a collection's segments are indexed.
@@ -54,6 +71,7 @@ class IndexOptions:
         ef_construction: Candidates kept while a node is linked.
         ef_search: Candidates kept while a query walks the graph.
         seed: Order in which rows enter the graph; the same rows and seed give the same graph.
+        graph_type: Numbers that the graph keeps of each vector.
     """
 
     kind: IndexKind = IndexKind.HNSW
@@ -61,6 +79,18 @@ class IndexOptions:
     ef_construction: int = 200
     ef_search: int = 64
     seed: int = 42
+    graph_type: GraphType = GraphType.AUTO
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "IndexOptions":
+        """What `dataclasses.asdict` made of index options, also after a way through JSON.
+
+        Raises:
+            TypeError: A name is unknown.
+            ValueError: A kind or type is unknown.
+        """
+        options = cls(**values)
+        return replace(options, kind=IndexKind(options.kind), graph_type=GraphType(options.graph_type))
 
 
 @dataclass(frozen=True, slots=True)

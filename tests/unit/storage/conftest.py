@@ -40,23 +40,28 @@ def let_others_run() -> None:
 
 
 @pytest.fixture
-def open_shard(tmp_path: Path) -> Iterator[OpenShard]:
+def open_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenShard]:
     """Opens the same shard each time, making it first; closes whatever is still open at the end.
 
-    Nothing is sealed or flushed unless the test says so.
+    Nothing is sealed, merged or flushed unless the test says so.
     """
     opened: list[ShardWriter] = []
+    merge_all = ShardWriter._merge_all
+    monkeypatch.setattr(ShardWriter, "_merge_all", lambda _: None)
 
     def open_one(
         *,
         metric: Metric = Metric.COSINE,
         dimension: int = DIMENSION,
         index: IndexOptions | None = None,
+        merges: bool = False,
         **given: int,
     ) -> ShardWriter:
         directory = tmp_path / "shard"
         create_shard(directory, ShardSpec(dimension, metric, index or IndexOptions()))
         limits = {"seal_rows": 1_000_000, "flush_rows": 1_000_000, "flush_interval_s": 86_400, **given}
+        if merges:
+            monkeypatch.setattr(ShardWriter, "_merge_all", merge_all)
         writer = ShardWriter(directory, StorageSettings.model_validate(limits))
         opened.append(writer)
         return writer

@@ -12,7 +12,6 @@ import pytest
 from cluster.shards import OpenShards
 from storage import files
 from storage import writer as writer_module
-from storage.records import Records
 from storage.view import ShardView
 from storage.writer import ShardWriter
 from tests.unit.cluster.conftest import QUIET, collection_of
@@ -85,19 +84,22 @@ def test_the_maintenance_of_a_broken_owner_ends_by_itself(
 # A durable group is not wholly visible.
 
 
-def fail_at_the_second_row(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
-    """Let the next group stop at its second row, once; tells when it is there and waits for a word."""
-    upsert = ShardView._upsert
+def fail_half_way(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Let the next group stop once its rows are in the tail but the older ones have not ended, once.
+
+    Tells when it is there and waits for a word.
+    """
+    end_older = ShardView._end_older
     reached, go_on = threading.Event(), threading.Event()
 
-    def fail(view: ShardView, records: Records, row: int, *rest: Any) -> None:
-        if row == 1 and not reached.is_set():
+    def fail(view: ShardView, *group: Any) -> None:
+        if not reached.is_set():
             reached.set()
             go_on.wait(10)
             raise MemoryError
-        upsert(view, records, row, *rest)
+        end_older(view, *group)
 
-    monkeypatch.setattr(ShardView, "_upsert", fail)
+    monkeypatch.setattr(ShardView, "_end_older", fail)
     return reached, go_on
 
 
@@ -106,7 +108,7 @@ def test_writes_queued_behind_a_half_visible_group_are_refused(
 ) -> None:
     writer = open_shard()
     writer.upsert(batch_of(["x"], clustered(1))).result()
-    reached, go_on = fail_at_the_second_row(monkeypatch)
+    reached, go_on = fail_half_way(monkeypatch)
     failed = writer.upsert(batch_of(["x", "z"], clustered(2), b'{"n":2}'))
     assert reached.wait(10)
     queued: list[Future[Any]] = [writer.delete(["x"]), writer.upsert(batch_of(["a"], clustered(1)))]

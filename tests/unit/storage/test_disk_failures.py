@@ -11,13 +11,11 @@ from usearch.index import Index
 
 from storage import files
 from storage import writer as writer_module
-from storage.segment import Segment, build_segment
 from storage.writer import ShardWriter
 from tests.unit.storage.conftest import OpenShard, batch_of, clustered
 from tests.unit.storage.test_recovery import all_ids
-from tests.unit.storage.test_segment import built, rows_of
+from tests.unit.storage.test_segment import built, opened_again, rows_of
 from vectoray.core.errors import CorruptData, StorageFull
-from vectoray.core.model import IndexOptions, Metric
 
 
 def full(*_: object) -> Any:
@@ -143,7 +141,7 @@ def test_a_graph_that_could_not_be_saved_is_an_error_of_the_disk(
     monkeypatch.setattr(Index, "save", save)
     rows = rows_of([str(row) for row in range(1024)], clustered(1024))
     with pytest.raises(OSError) as caught:  # noqa: PT011  (the number says which)
-        build_segment(tmp_path / "s", rows, metric=Metric.COSINE, options=IndexOptions())
+        built(tmp_path / "s", rows)
     assert caught.value.errno == {refuse: errno.EIO, cut_short: errno.ENOSPC}[save]
     assert list(tmp_path.iterdir()) == []
 
@@ -157,7 +155,7 @@ def test_a_damaged_graph_is_damaged_data_though_no_checksum_is_compared(tmp_path
         if damaged is not None:
             graph.write_bytes(damaged)
         with pytest.raises(CorruptData):
-            Segment(tmp_path / "s", Metric.COSINE, ef_search=64, verify=False)
+            opened_again(tmp_path / "s", verify=False)
 
 
 # The maintenance thread.

@@ -22,7 +22,7 @@ def test_the_closest_of_neighbours_that_the_graph_cannot_tell_apart_is_found(
     close = 25
     vectors[:close] = (vectors[0] + 1e-3 * random.standard_normal((close, 16))).astype(np.float32)
     writer.upsert(batch_of([str(row) for row in range(1500)], vectors)).result()
-    writer.seal()
+    writer.optimize()
     assert list((tmp_path / "shard" / "segments").rglob("graph.usearch"))
     queries = (vectors[0] + 0.5 * random.standard_normal((20, 16))).astype(np.float32)
     best = [str(exact_scores(Metric.COSINE, query, vectors).argmax()) for query in queries]

@@ -13,7 +13,7 @@ from storage import files, recovery
 from storage import writer as writer_module
 from storage.manifest import manifest_generations, read_manifest
 from storage.reader import ShardReader, open_view
-from storage.segment import SegmentRows
+from storage.rows import SegmentRows
 from storage.settings import StorageSettings
 from storage.shard import read_spec
 from storage.view import ShardView
@@ -79,10 +79,9 @@ def test_a_seal_of_the_oldest_writes_publishes_their_state_not_a_later_one(
 
 
 def test_segments_of_mostly_dead_rows_are_rewritten_whatever_their_size(
-    open_shard: OpenShard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_shard: OpenShard, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(writer_module, "_MERGE_MAX_ROWS", 10)
-    writer = open_shard()
+    writer = open_shard(merge_max_rows=10)
     names = [f"p{row:02d}" for row in range(40)]
     writer.upsert(batch_of(names, clustered(40))).result()
     writer.seal()
@@ -246,7 +245,7 @@ def test_writers_wait_for_a_seal_while_the_tail_is_too_long(
     open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = open_shard(seal_rows=2)
-    seal, room_wait, waiting, may_seal = writer.seal, writer._sealed.wait, Event(), Event()
+    seal, room_wait, waiting, may_seal = writer.seal, writer._has_room.wait, Event(), Event()
 
     def held_seal() -> None:
         may_seal.wait(10)
@@ -257,7 +256,7 @@ def test_writers_wait_for_a_seal_while_the_tail_is_too_long(
         return room_wait(timeout_s)
 
     monkeypatch.setattr(writer, "seal", held_seal)
-    monkeypatch.setattr(writer._sealed, "wait", note)
+    monkeypatch.setattr(writer._has_room, "wait", note)
     writer.upsert(batch_of([str(row) for row in range(16)], clustered(16))).result()
     late = writer.upsert(batch_of(["late"], clustered(1)))
     try:

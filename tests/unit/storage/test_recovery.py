@@ -7,6 +7,7 @@ import pytest
 
 from storage.writer import ShardWriter
 from tests.unit.storage.conftest import OpenShard, batch_of, clustered
+from tests.unit.storage.test_segment import ALL_FILES
 from vectoray.core.errors import CorruptData
 from vectoray.core.model import SearchQuery
 
@@ -21,6 +22,7 @@ def damaged_shard(open_shard: OpenShard) -> list[str]:
     writer = open_shard()
     writer.upsert(batch_of([f"a{row}" for row in range(1500)], clustered(1500))).result()
     writer.seal()
+    assert writer.merge()
     writer.upsert(batch_of([f"b{row}" for row in range(100)], clustered(100))).result()
     writer.delete(["a0", "a1"]).result()
     writer.flush()
@@ -33,9 +35,7 @@ def damaged_shard(open_shard: OpenShard) -> list[str]:
     return ids
 
 
-@pytest.mark.parametrize(
-    "victim", ["manifest", "segment.json", "rows.arrow", "graph.usearch", "ids.npy", "dead"]
-)
+@pytest.mark.parametrize("victim", ["manifest", "dead", *ALL_FILES])
 @pytest.mark.parametrize("damage", ["empty", "flip", "missing"])
 def test_derived_files_that_are_damaged_are_rebuilt_from_table_and_log(
     open_shard: OpenShard, tmp_path: Path, victim: str, damage: str
@@ -43,7 +43,7 @@ def test_derived_files_that_are_damaged_are_rebuilt_from_table_and_log(
     ids = damaged_shard(open_shard)
     directory = tmp_path / "shard"
     patterns = {"manifest": "manifest-*.json", "dead": "dead/*.u32"}
-    path = max(directory.glob(patterns.get(victim, f"segments/00000000/{victim}")))
+    path = max(directory.glob(patterns.get(victim, f"segments/*/{victim}")))
     if damage == "missing":
         path.unlink()
         if victim == "manifest":

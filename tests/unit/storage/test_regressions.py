@@ -28,7 +28,6 @@ from storage import files
 from storage import view as view_module
 from storage.log import WriteLog
 from storage.scoring import norms, scan
-from storage.segment import build_segment
 from storage.settings import StorageSettings
 from storage.view import ShardView
 from storage.writer import ShardWriter
@@ -37,10 +36,10 @@ from tests.unit.cluster.conftest import batch_of as docs_of
 from tests.unit.core.test_errors import EVERY_ERROR
 from tests.unit.storage.conftest import OpenShard, batch_of, clustered
 from tests.unit.storage.test_log import records
-from tests.unit.storage.test_segment import rows_of
+from tests.unit.storage.test_segment import built, rows_of
 from vectoray.core import errors
 from vectoray.core.errors import CorruptData, InternalError, ShardUnavailable
-from vectoray.core.model import IndexOptions, Metric, SearchQuery
+from vectoray.core.model import Metric, SearchQuery
 
 DOCS = collection_of(2)
 
@@ -211,9 +210,7 @@ def test_a_segment_whose_name_could_not_be_made_durable_is_not_left_under_it(
 
     monkeypatch.setattr(os, "fsync", fail_for_the_parent)
     with pytest.raises(OSError, match="Input/output"):
-        build_segment(
-            tmp_path / "s", rows_of(["a"], clustered(1)), metric=Metric.COSINE, options=IndexOptions()
-        )
+        built(tmp_path / "s", rows_of(["a"], clustered(1)))
     assert list(tmp_path.iterdir()) == []
 
 

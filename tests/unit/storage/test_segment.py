@@ -11,10 +11,12 @@ import numpy.typing as npt
 import pytest
 from usearch.index import Index
 
-from storage import files, segment
+from storage import files, graph, segment, segment_files
 from storage.records import hash_id, hash_ids
-from storage.scoring import exact_scores, norms
-from storage.segment import Segment, SegmentRows, build_segment, concatenate
+from storage.rows import SegmentRows, concatenate
+from storage.scoring import exact_scores, norms, unit
+from storage.segment import Segment, Wanted
+from storage.segment_files import write_segment
 from tests.unit.storage.conftest import clustered
 from vectoray.core.errors import CorruptData
 from vectoray.core.model import FloatMatrix, IndexKind, IndexOptions, Metric
@@ -42,8 +44,23 @@ def rows_of(
 def built(
     directory: Path, rows: SegmentRows, *, metric: Metric = Metric.COSINE, options: IndexOptions | None = None
 ) -> Segment:
-    build_segment(directory, rows, metric=metric, options=options or IndexOptions())
-    return Segment(directory, metric, ef_search=64, verify=True)
+    write_segment(directory, rows, metric=metric, options=options or IndexOptions(), with_graph=True)
+    return opened_again(directory, metric)
+
+
+def opened_again(directory: Path, metric: Metric = Metric.COSINE, *, verify: bool = True) -> Segment:
+    return Segment(directory, metric, IndexOptions(), verify=verify)
+
+
+def row_of(opened: Segment, point_id: str) -> int | None:
+    return opened.row_of(point_id, alive(len(opened)), 0)
+
+
+def search(
+    opened: Segment, query: Any, k: int, *, killed_at: npt.NDArray[np.uint64], seq: int
+) -> npt.NDArray[np.int64]:
+    direction = unit(query) if opened.metric is Metric.COSINE else query
+    return opened.candidates(Wanted(query, direction, k, seq), killed_at, None)
 
 
 def alive(rows: int) -> npt.NDArray[np.uint64]:
@@ -72,7 +89,7 @@ def test_every_column_comes_back_as_it_was_given(tmp_path: Path) -> None:
 
     assert len(opened) == 9
     assert [opened.id(row) for row in range(9)] == UNICODE_IDS
-    assert [opened.payload(row) for row in range(9)] == PAYLOADS
+    assert [opened.payloads[row] for row in range(9)] == PAYLOADS
     assert [opened.text(row) for row in range(9)] == TEXTS
     assert opened.vectors.dtype == np.float32
     assert np.array_equal(opened.vectors, given.vectors)
@@ -114,9 +131,9 @@ def test_concatenated_parts_follow_one_another_in_every_column() -> None:
 
 def test_ids_are_found_by_all_of_their_characters(tmp_path: Path) -> None:
     opened = built(tmp_path / "s", rows_of(UNICODE_IDS, clustered(9)))
-    assert [opened.rows_of(point_id) for point_id in UNICODE_IDS] == [[row] for row in range(9)]
+    assert [row_of(opened, point_id) for point_id in UNICODE_IDS] == list(range(9))
     for absent in ("", "plai", "plain ", "É", "😁", "a" * 511):
-        assert opened.rows_of(absent) == []
+        assert row_of(opened, absent) is None
 
 
 @pytest.mark.parametrize("kinds", [1, 3])
@@ -127,18 +144,31 @@ def test_ids_whose_hashes_collide_are_still_told_apart(
         return 2**64 - 1 - len(point_id) % kinds
 
     monkeypatch.setattr(segment, "hash_id", weak_hash)
-    monkeypatch.setattr(segment, "hash_ids", lambda ids: np.array([weak_hash(one) for one in ids], np.uint64))
+    monkeypatch.setattr(
+        segment_files, "hash_ids", lambda ids: np.array([weak_hash(one) for one in ids], np.uint64)
+    )
     names = [f"{'x' * (row % 4)}{row}" for row in range(40)]
     opened = built(tmp_path / "s", rows_of(names, clustered(40)))
-    assert [opened.rows_of(name) for name in names] == [[row] for row in range(40)]
-    assert opened.rows_of("absent") == []
+    assert [row_of(opened, name) for name in names] == list(range(40))
+    assert row_of(opened, "absent") is None
 
 
 def test_one_hash_and_many_hashes_are_the_same_function() -> None:
     assert hash_ids(UNICODE_IDS).tolist() == [hash_id(point_id) for point_id in UNICODE_IDS]
 
 
-@pytest.mark.parametrize("name", ["rows.arrow", "ids.npy", "graph.usearch", "segment.json"])
+ALL_FILES = [
+    "filters.arrow",
+    "graph.usearch",
+    "ids.arrow",
+    "rows.arrow",
+    "segment.json",
+    "text.arrow",
+    "vectors.npy",
+]
+
+
+@pytest.mark.parametrize("name", ALL_FILES)
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "missing"])
 def test_a_damaged_file_is_noticed_when_the_segment_is_opened(tmp_path: Path, name: str, damage: str) -> None:
     built(tmp_path / "s", rows_of([str(row) for row in range(1100)], clustered(1100)))
@@ -150,20 +180,20 @@ def test_a_damaged_file_is_noticed_when_the_segment_is_opened(tmp_path: Path, na
     elif damage != "missing":
         path.write_bytes(data[: len(data) // 2] if damage == "cut" else b"")
     with pytest.raises(CorruptData):
-        Segment(tmp_path / "s", Metric.COSINE, ef_search=64, verify=True)
+        opened_again(tmp_path / "s")
 
 
 def test_a_folder_that_is_not_there_is_a_damaged_segment(tmp_path: Path) -> None:
     with pytest.raises(CorruptData):
-        Segment(tmp_path / "absent", Metric.COSINE, ef_search=64, verify=True)
+        opened_again(tmp_path / "absent")
 
 
 def test_a_segment_of_a_later_format_is_refused(tmp_path: Path) -> None:
     built(tmp_path / "s", rows_of(["a"], clustered(1)))
     description = files.read_json(tmp_path / "s" / "segment.json")
-    files.write_json_durable(tmp_path / "s" / "segment.json", {**description, "format": 2})
+    files.write_json_durable(tmp_path / "s" / "segment.json", {**description, "format": 3})
     with pytest.raises(CorruptData, match="format"):
-        Segment(tmp_path / "s", Metric.COSINE, ef_search=64, verify=True)
+        opened_again(tmp_path / "s")
 
 
 @pytest.mark.parametrize("function", ["fsync", "rename"])
@@ -177,7 +207,7 @@ def test_a_segment_that_could_not_be_built_leaves_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(os, function, fail)
         with pytest.raises(OSError, match="No space"):
-            build_segment(tmp_path / "s", rows, metric=Metric.COSINE, options=IndexOptions())
+            built(tmp_path / "s", rows)
     assert list(tmp_path.iterdir()) == []
     assert len(built(tmp_path / "s", rows)) == 1
 
@@ -201,17 +231,15 @@ def test_a_graph_that_cannot_find_its_own_rows_is_refused_and_the_segment_is_sea
     vectors = clustered(1300)
     rows = rows_of([str(row) for row in range(1300)], vectors)
     assert (tmp_path / built(tmp_path / "good", rows, metric=metric).name / "graph.usearch").exists()
-    monkeypatch.setattr(segment, "Index", ForgetfulIndex)
+    monkeypatch.setattr(graph, "Index", ForgetfulIndex)
 
     opened = built(tmp_path / "refused", rows, metric=metric)
 
     assert sorted(path.name for path in (tmp_path / "refused").iterdir()) == [
-        "ids.npy",
-        "rows.arrow",
-        "segment.json",
+        name for name in ALL_FILES if name != "graph.usearch"
     ]
     for query in clustered(20, seed=9):
-        found = opened.search(query, 10, killed_at=alive(1300), seq=1)
+        found = search(opened, query, 10, killed_at=alive(1300), seq=1)
         assert exact_best(metric, query, vectors, 10) <= set(found.tolist())
 
 
@@ -240,8 +268,8 @@ def test_a_search_finds_k_rows_however_few_are_alive(tmp_path: Path) -> None:
     for living in (0, 1, 9, 10, 50, 1000, 2000):
         killed_at = np.full(2000, 5, dtype=np.uint64)
         killed_at[random.choice(2000, living, replace=False)] = ALIVE
-        found = opened.search(vectors[0], 10, killed_at=killed_at, seq=5)
+        found = search(opened, vectors[0], 10, killed_at=killed_at, seq=5)
         assert (killed_at[found] == ALIVE).all()
         assert len(set(found.tolist())) == len(found) >= min(10, living)
         # Just before the fifth write all rows were alive.
-        assert len(opened.search(vectors[0], 10, killed_at=killed_at, seq=4)) >= 10
+        assert len(search(opened, vectors[0], 10, killed_at=killed_at, seq=4)) >= 10

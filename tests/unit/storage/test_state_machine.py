@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lance
 import numpy as np
@@ -17,10 +18,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from storage import writer as writer_module
+from storage.compaction import SegmentSize
 from storage.reader import ShardReader
 from storage.settings import StorageSettings
 from storage.shard import ShardSpec, create_shard
-from storage.view import Head, LiveSegment
 from storage.writer import ShardWriter
 from vectoray.core.filters import Eq, Filter, Not, Range
 from vectoray.core.model import IndexOptions, Metric, PointBatch, SearchQuery
@@ -28,7 +30,10 @@ from vectoray.core.model import IndexOptions, Metric, PointBatch, SearchQuery
 DIMENSION = 3
 IDS = ["a", "b", "c", "d", "e", "f", "é", "e\u0301", "it's", "😀", "\x00", " "]
 # Nothing happens but what a rule does.
-SETTINGS = StorageSettings(seal_rows=1_000_000, merge_factor=2, flush_rows=1_000_000, flush_interval_s=86_400)
+# Nothing happens by itself: a folder is copied as a crash would leave it, which takes a moment.
+SETTINGS = StorageSettings(
+    seal_rows=1_000_000, merge_max_rows=1, flush_rows=1_000_000, flush_interval_s=86_400
+)
 
 
 @dataclass(frozen=True)
@@ -170,11 +175,11 @@ class ShardMachine(RuleBasedStateMachine):
     def merge(self, chosen: int) -> None:
         """Merge any of the segments, whatever their sizes."""
 
-        def some_segments(head: Head) -> tuple[LiveSegment, ...]:
-            return tuple(live for at, live in enumerate(head.segments) if chosen >> at % 6 & 1)
+        def some_segments(sizes: list[SegmentSize], **_: Any) -> tuple[str, ...]:
+            return tuple(size.name for at, size in enumerate(sizes) if chosen >> at % 6 & 1)
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(self.writer, "_crowded", some_segments)
+            patched.setattr(writer_module, "plan", some_segments)
             self.writer.merge()
 
     @rule()

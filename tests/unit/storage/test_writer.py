@@ -194,7 +194,7 @@ def test_the_same_rows_and_seed_build_the_same_graph(open_shard: OpenShard, tmp_
     graphs = []
     for _ in range(2):
         writer.upsert(batch_of([str(row) for row in range(1500)], clustered(1500))).result()
-        writer.seal()
+        writer.optimize()
         newest = max((tmp_path / "shard" / "segments").iterdir())
         graphs.append((newest / "graph.usearch").read_bytes())
     assert graphs[0] == graphs[1]
@@ -367,13 +367,15 @@ def test_concurrent_writers_share_files_and_lose_nothing(open_shard: OpenShard, 
 
 
 def test_the_maintenance_thread_seals_flushes_and_merges_by_itself(open_shard: OpenShard) -> None:
-    writer = open_shard(seal_rows=50, flush_rows=50, merge_factor=2)
-    merged = threading.Event()
-    merge = writer.merge
+    writer = open_shard(seal_rows=50, flush_rows=50, merge_factor=2, merges=True)
+    merged, flushed = threading.Event(), threading.Event()
+    merge, flush = writer.merge, writer.flush
     writer.merge = lambda: merge() and (merged.set() or True)  # type: ignore[method-assign, func-returns-value]
+    writer.flush = lambda: flush() or flushed.set()  # type: ignore[method-assign, func-returns-value]
     for number in range(40):
         writer.upsert(batch_of([f"{number}-{row}" for row in range(10)], clustered(10))).result()
     assert merged.wait(30)
+    assert flushed.wait(30)
     assert writer._manifest.flushed_seq >= 50
     assert writer.stats().points == 400
     assert len(ids_of(writer, SearchQuery(clustered(1)[0], top_k=400))) == 400

@@ -1,0 +1,183 @@
+"""The HNSW graph of a segment: which rows are probably near a query. Made and walked by usearch.
+
+HNSW is Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical
+Navigable Small World graphs" (2016). The graph only chooses candidates; `storage.scoring` scores them.
+"""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+from usearch.index import Index
+
+from storage import scoring
+from vectoray.core.errors import CorruptData
+from vectoray.core.model import FloatMatrix, FloatVector, GraphType, IndexOptions, Metric
+
+_log = structlog.get_logger(__name__)
+
+_ADD_ROWS = 2048
+_SELF_RECALL_SAMPLE = 256
+_SELF_RECALL_MIN = 0.98
+_SELF_RECALL_TOP = 10
+_INT8_MAX = 127.0
+_METRICS = {Metric.COSINE: "cos", Metric.DOT: "ip", Metric.EUCLIDEAN: "l2sq"}
+
+
+class BuildStoppedError(Exception):
+    """The build was asked to stop; nothing is left of it."""
+
+
+def graph_type(metric: Metric, options: IndexOptions) -> GraphType:
+    """The numbers that graphs of such a collection keep."""
+    if options.graph_type is not GraphType.AUTO:
+        return options.graph_type
+    return GraphType.I8 if metric is Metric.COSINE else GraphType.F32
+
+
+class Graph:
+    """A usearch graph whose keys are rows."""
+
+    def __init__(self, index: Any, metric: Metric, options: IndexOptions) -> None:
+        self._index = index
+        self._metric = metric
+        self._type = graph_type(metric, options)
+        index.expansion_add = options.ef_construction
+        index.expansion_search = options.ef_search
+
+    @classmethod
+    def empty(cls, dimension: int, metric: Metric, options: IndexOptions) -> "Graph":
+        """A graph without rows, in memory."""
+        index = Index(
+            ndim=dimension,
+            metric=_METRICS[metric],
+            dtype=graph_type(metric, options).value,
+            connectivity=options.m,
+        )
+        return cls(index, metric, options)
+
+    @classmethod
+    def open(cls, path: Path, metric: Metric, options: IndexOptions, *, mapped: bool = True) -> "Graph":
+        """A saved graph.
+
+        Args:
+            path: What `save` wrote.
+            metric: The collection's metric.
+            options: The collection's index options.
+            mapped: Whether to search it where it lies; otherwise it is read into memory and may grow.
+
+        Raises:
+            CorruptData: It cannot be read.
+        """
+        try:
+            index = Index.restore(str(path), view=mapped)
+        except (ValueError, RuntimeError) as error:
+            raise CorruptData("A segment's graph cannot be read.") from error
+        if index is None:
+            raise CorruptData("A segment's graph cannot be read.")
+        return cls(index, metric, options)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def candidates(self, query: FloatVector, count: int) -> npt.NDArray[np.int64]:
+        """About the ``count`` rows nearest to a query: int64, nearest first.
+
+        Args:
+            query: float32, shape (dimension,); under cosine a direction, see `scoring.unit`.
+            count: How many.
+        """
+        keys: npt.NDArray[np.int64] = self._index.search(self._encoded(query), count, threads=1).keys.astype(
+            np.int64
+        )
+        return keys
+
+    def add(
+        self,
+        rows: npt.NDArray[np.int64],
+        vectors_of: Callable[[npt.NDArray[np.int64]], FloatMatrix],
+        *,
+        seed: int,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """Link more rows into the graph, in an order that the seed decides.
+
+        One thread adds them: concurrent additions to usearch can leave rows unreachable.
+
+        Raises:
+            BuildStoppedError: ``should_stop`` said so.
+        """
+        order = np.random.default_rng(seed).permutation(rows)
+        for start in range(0, len(order), _ADD_ROWS):
+            if should_stop():
+                raise BuildStoppedError
+            part = order[start : start + _ADD_ROWS]
+            added = vectors_of(part)
+            if self._metric is Metric.COSINE:
+                # Of equal lengths, so that squares neither vanish nor overflow in float32.
+                added = scoring.unit(added)
+            self._index.add(part.astype(np.uint64), self._encoded(added), threads=1)
+
+    def save(self, path: Path) -> None:
+        """Write the graph to a file, which is not synced.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        try:
+            self._index.save(str(path))
+        except RuntimeError as error:
+            raise OSError(errno.EIO, "the graph could not be saved") from error
+        # Usearch takes some failures to write for success.
+        if path.stat().st_size < self._index.serialized_length:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def finds_its_rows(
+        self, vectors: FloatMatrix, *, seed: int, should_stop: Callable[[], bool] = lambda: False
+    ) -> bool:
+        """Whether the graph finds what is best for a sample of its own rows among the ten best.
+
+        Raises:
+            BuildStoppedError: ``should_stop`` said so.
+        """
+        size = min(_SELF_RECALL_SAMPLE, len(vectors))
+        sample = np.sort(np.random.default_rng(seed).choice(len(vectors), size, replace=False))
+        lengths = scoring.norms(vectors) if self._metric is Metric.DOT else None
+        found = 0
+        for row in sample.tolist():
+            if should_stop():
+                raise BuildStoppedError
+            query = np.array(vectors[row])
+            got = self.candidates(
+                scoring.unit(query) if self._metric is Metric.COSINE else query, _SELF_RECALL_TOP
+            )
+            best = scoring.exact_scores(self._metric, query, self._best_rows(query, row, vectors, lengths))
+            scores = scoring.exact_scores(self._metric, query, vectors[got])
+            found += bool(len(scores) and scores.max() >= best.max())
+        if found < _SELF_RECALL_MIN * size:
+            _log.warning("segment_graph_refused", self_recall=round(found / size, 4), rows=len(vectors))
+            return False
+        return True
+
+    def _best_rows(
+        self, query: FloatVector, row: int, vectors: FloatMatrix, lengths: FloatVector | None
+    ) -> FloatMatrix:
+        """Vectors that hold the best one for a row's own vector."""
+        if lengths is None:
+            # Nothing is nearer than itself; products may be larger.
+            return vectors[row : row + 1]
+        rows = np.arange(len(vectors), dtype=np.int64)
+        return vectors[scoring.scan(self._metric, query, vectors, lengths, rows=rows, k=1)]
+
+    def _encoded(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        """Vectors as the graph takes them: float32, or int8 scaled by each one's largest component."""
+        if self._type is not GraphType.I8:
+            return vectors
+        largest = np.abs(vectors).max(axis=-1, keepdims=True)
+        scale = np.divide(_INT8_MAX, largest, out=np.zeros_like(largest), where=largest > 0)
+        return np.rint(vectors * scale).astype(np.int8)
