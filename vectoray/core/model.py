@@ -233,12 +233,29 @@ class SearchQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class Ranking:
+    """How a hybrid search came to rank a hit where it did.
+
+    Attributes:
+        rank: Position among the hits, from 1.
+        vector_score: Exact float32 score under the collection's metric; None when there was no vector.
+        text_score: BM25 score, 0 without a word of the query; None when there was no text.
+    """
+
+    rank: int
+    vector_score: float | None
+    text_score: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One answer.
 
     Attributes:
-        score: Exact float32 score under the collection's metric, higher is better.
+        score: Exact float32 score under the collection's metric, or a hybrid search's fused score; higher is
+            better.
         vector: float32, shape (dimension,), when the query asked for vectors.
+        ranking: Of a hybrid search only. One field, as every search pays for each.
     """
 
     id: str
@@ -246,6 +263,7 @@ class Hit:
     payload: bytes
     text: str | None
     vector: FloatVector | None = None
+    ranking: Ranking | None = None
 
 
 @dataclass(frozen=True, slots=True)
