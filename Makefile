@@ -1,7 +1,7 @@
 # Everything a developer types. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check down clean format config lock install-server
+.PHONY: help install demo test check down clean format config lock install-server bench-storage
 
 PORT ?= 8000
 PYTHON ?= python3
@@ -9,7 +9,7 @@ export PORT PYTHON
 BIN := .venv/bin
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: ## Make .venv and install the server and the development tools
 	@scripts/install.sh server dev
@@ -46,3 +46,6 @@ config: install ## Write configs/local.yaml from the settings
 
 lock: install ## Write constraints.txt from what .venv holds
 	@scripts/lock.sh
+
+bench-storage: install ## Measure the storage engine against its required figures (some minutes)
+	@$(BIN)/python -m scripts.bench.storage $(BENCH)
