@@ -71,7 +71,7 @@ def measure_batches(context: Context) -> Measurement:
             f"{seen.overloaded} batches were refused as overload and sent again"
         ),
         (
-            f"{count.files} fsynced files of {rows / max(1, count.files):.0f} rows; "
+            f"{count.finished} fsynced files of {rows / max(1, count.finished):.0f} rows; "
             f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB at most"
         ),
     )

@@ -13,10 +13,10 @@ class FsyncCount:
     """The fsyncs of the write log of one shard, as they happen.
 
     Attributes:
-        started: How many were begun.
-        finished: How many returned.
-        files: How many were of a file in the log, not of its folder: one for each group of writes.
-        seconds: How long each took.
+        started: How many of a file in the log were begun: one for each group of writes.
+        finished: How many of those returned.
+        folders: How many were of the log's folder.
+        seconds: How long each took, of files and folder.
         others: Those of other files, by the folder of the shard.
     """
 
@@ -25,7 +25,7 @@ class FsyncCount:
         self._lock = Lock()
         self.started = 0
         self.finished = 0
-        self.files = 0
+        self.folders = 0
         self.seconds: list[float] = []
         self.others: Counter[str] = Counter()
 
@@ -40,14 +40,15 @@ class FsyncCount:
                 with self._lock:
                     self.others[parents[0] if len(parents) > 1 else "shard"] += 1
                 return
+            is_file = path != self._log
             with self._lock:
-                self.started += 1
+                self.started += is_file
             begin_s = time.perf_counter()
             call(descriptor)
             with self._lock:
                 self.seconds.append(time.perf_counter() - begin_s)
-                self.files += path != self._log
-                self.finished += 1
+                self.finished += is_file
+                self.folders += not is_file
 
         return counting
 

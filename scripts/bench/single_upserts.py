@@ -31,7 +31,7 @@ class _Calls:
     undurable: int = 0
 
     def add(self, began_s: float, fsyncs_before: int, count: FsyncCount) -> None:
-        # The first fsync that began after the write was handed over has this number, from zero.
+        # What was handed over after the fsync of a group began is in none of the groups so far.
         self.undurable += count.finished <= fsyncs_before
         self.ended_s.append(time.perf_counter())
         self.seconds.append(self.ended_s[-1] - began_s)
@@ -48,12 +48,12 @@ class _Found:
 
     @property
     def rows_per_group(self) -> float:
-        return self.acknowledged / max(1, self.fsyncs.files)
+        return self.acknowledged / max(1, self.fsyncs.finished)
 
     def __str__(self) -> str:
         return (
             f"{self.callers}: {number(self.rate)} /s, {Latencies(self.latencies.seconds)}, "
-            f"{self.rows_per_group:.1f} rows for each fsynced file, {self.fsyncs.started} fsyncs of "
+            f"{self.rows_per_group:.1f} rows for each fsynced file, {len(self.fsyncs.seconds)} fsyncs of "
             f"{Latencies(self.fsyncs.seconds)}"
         )
 

@@ -37,7 +37,7 @@ def test_only_fsyncs_of_the_log_count_for_its_groups(tmp_path: Path) -> None:
     with count_fsyncs(log) as count:
         write_durable(log / "1.arrow", b"a group")
         write_durable(segments / "rows.arrow", b"rows")
-    assert (count.started, count.finished, count.files) == (2, 2, 1)
+    assert (count.started, count.finished, count.folders) == (1, 1, 1)
     assert count.others.total() == 2
     assert os.fsync is before
 
