@@ -12,12 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from scripts.bench import hot_spots, machine
 from scripts.bench.context import Context, Row
 from scripts.bench.corpus import comparison, load_corpus
 from scripts.bench.measurement import Measurement
+from scripts.bench.other_load import CpuSeconds
 from scripts.bench.rows import ROWS
 from scripts.bench.table import render
 from scripts.bench.text_vectors import CACHE
@@ -25,6 +27,8 @@ from scripts.bench.text_vectors import CACHE
 RESULT = CACHE / "storage.json"
 _CORES = 2
 _POINTS, _POINTS_FULL = 200_000, 1_000_000
+# Others that use less than this hardly matter.
+_QUIET_CORES = 0.1
 _LIMIT_S, _LIMIT_FULL_S = 900, 7200
 
 
@@ -89,14 +93,20 @@ def _measured(row: Row, context: Context, profiler: str | None) -> Measurement:
     stacks = CACHE / f"profile-{row.name}.txt"
     if profiler:
         command = hot_spots.under(profiler, command, stacks)
+    before = CpuSeconds.now()
     error = _run(command, row.cores, context)
     if error is not None:
         return Measurement(row.name, error=error)
+    others = CpuSeconds.now().others_since(before)
     if profiler:
         print(f"Where the samples were taken ({stacks}; slower than without a profiler):")
         for frame, share in hot_spots.hottest(stacks.read_text().splitlines(), 20):
             print(f"  {share:6.1%}  {frame}")
-    return Measurement.from_json(json.loads(into.read_text()))
+    found = Measurement.from_json(json.loads(into.read_text()))
+    found = replace(found, details={**found.details, "cores_used_by_others": round(others, 2)})
+    if others < _QUIET_CORES:
+        return found
+    return replace(found, notes=(*found.notes, f"NOISY: other processes used {others:.1f} cores meanwhile"))
 
 
 def _command(what: str, context: Context) -> list[str]:
@@ -127,7 +137,8 @@ def _run(command: Sequence[str], cores: int, context: Context) -> str | None:
     print(f" ({time.monotonic() - began_s:.0f} s)", file=sys.stderr)
     if ended.returncode:
         print(ended.stderr, file=sys.stderr)
-        return (ended.stderr.strip().splitlines() or ["no message"])[-1]
+        last = (ended.stderr.strip().splitlines() or ["no message"])[-1]
+        return f"its process ended with status {ended.returncode}: {last}"
     return None
 
 

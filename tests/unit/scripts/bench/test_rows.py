@@ -10,6 +10,7 @@ from scripts.bench.fsyncs import count_fsyncs
 from scripts.bench.growth import log_ratio
 from scripts.bench.hot_spots import hottest
 from scripts.bench.memory import parse_rollup
+from scripts.bench.other_load import CpuSeconds
 from scripts.bench.rows import ROWS, row_named
 from storage.files import write_durable
 
@@ -53,6 +54,12 @@ def test_a_million_points_are_for_full_runs(tmp_path: Path) -> None:
     growth = row_named("growth")
     assert 1_000_000 not in growth.needs(Context(tmp_path))
     assert 1_000_000 in growth.needs(Context(tmp_path, full=True))
+
+
+def test_what_neither_this_process_nor_its_children_used_was_used_by_others() -> None:
+    before, after = CpuSeconds(busy=100, own=10, wall=1000), CpuSeconds(busy=118, own=22, wall=1010)
+    assert after.others_since(before) == pytest.approx(0.6)
+    assert CpuSeconds(busy=110, own=21, wall=1010).others_since(before) == 0
 
 
 def test_every_row_has_a_name_of_its_own() -> None:
