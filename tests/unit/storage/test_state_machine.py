@@ -30,10 +30,7 @@ from vectoray.core.model import IndexOptions, Metric, PointBatch, SearchQuery
 DIMENSION = 3
 IDS = ["a", "b", "c", "d", "e", "f", "é", "e\u0301", "it's", "😀", "\x00", " "]
 # Nothing happens but what a rule does.
-# Nothing happens by itself: a folder is copied as a crash would leave it, which takes a moment.
-SETTINGS = StorageSettings(
-    seal_rows=1_000_000, merge_max_rows=1, flush_rows=1_000_000, flush_interval_s=86_400
-)
+SETTINGS = StorageSettings(seal_rows=1_000_000, flush_rows=1_000_000, flush_interval_s=86_400)
 
 
 @dataclass(frozen=True)
@@ -71,6 +68,9 @@ class ShardMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        # Nothing happens by itself: a folder is copied as a crash would leave it, which takes a moment.
+        self.patched = pytest.MonkeyPatch()
+        self.patched.setattr(ShardWriter, "_merge_all", lambda _: None)
         self.root: Path | None = None
         self.oracle: dict[str, Stored] = {}
         self.copies = 0
@@ -98,6 +98,7 @@ class ShardMachine(RuleBasedStateMachine):
         self.reader = ShardReader(self.directory)
 
     def teardown(self) -> None:
+        self.patched.undo()
         if self.root is None:
             return
         self.reader.close()
