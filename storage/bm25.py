@@ -17,8 +17,6 @@ import numpy.typing as npt
 
 from storage.text_index import tokens
 
-BoolArray = npt.NDArray[np.bool_]
-
 _K1 = 1.2
 _B = 0.75
 
@@ -46,42 +44,34 @@ class TextPart(Protocol):
         ...
 
 
-def search_text(
-    parts: Sequence[tuple[TextPart, BoolArray]], query: str, k: int
-) -> list[tuple[int, int, float]]:
-    """The rows that match a query best.
+def text_scores(parts: Sequence[tuple[TextPart, int]], query: str) -> list[npt.NDArray[np.float64]]:
+    """How well each row matches a query; 0 without any of its terms.
 
     How rare a term is and how long the average row, is counted over all parts together, so that a row's score
     does not depend on the part it is in. Rows that are no longer alive are counted too until a merge removes
-    them, as in Lucene: what may be returned is in the mask alone. A term that the query repeats counts as
-    often as it is there.
+    them, as in Lucene. A term that the query repeats counts as often as it is there.
 
     Args:
-        parts: Each index, and which of its rows may be returned: bool, shape (rows,). A mask may be shorter
-            than its index, which has then grown since; the rows beyond it are ignored altogether.
+        parts: Each index, and how many of its first rows to look at: it may have grown since. The rows beyond
+            are ignored altogether.
         query: What was asked.
-        k: How many, at least 1.
 
     Returns:
-        Part, row and score, best first, ties by part and row. Fewer than ``k`` if fewer rows hold a term.
+        Of each part, float64, shape (rows,).
     """
-    counts = [_counts(part, len(mask)) for part, mask in parts]
+    counts = [_counts(part, rows) for part, rows in parts]
+    scores = [np.zeros(rows) for _, rows in parts]
     documents = sum(count.documents for count in counts)
     if not documents:
-        return []
+        return scores
     average = sum(count.total_tokens for count in counts) / documents
-    scores = [np.zeros(len(mask)) for _, mask in parts]
     for term, repeated in Counter(tokens(query)).items():
-        found = [_postings(part, term, len(mask)) for part, mask in parts]
+        found = [_postings(part, term, rows) for part, rows in parts]
         df = sum(len(rows) for rows, _ in found)
         weight = repeated * math.log1p((documents - df + 0.5) / (df + 0.5))
         for sums, count, (rows, tf) in zip(scores, counts, found, strict=True):
             sums[rows] += weight * (tf / (tf + _K1 * (1.0 - _B + _B * (count.lengths[rows] / average))))
-    best = [
-        (at, row, score) for at, (_, mask) in enumerate(parts) for row, score in _best(scores[at], mask, k)
-    ]
-    best.sort(key=lambda hit: (-hit[2], hit[0], hit[1]))
-    return best[:k]
+    return scores
 
 
 class _Counts(NamedTuple):
@@ -106,17 +96,3 @@ def _postings(part: TextPart, term: str, rows: int) -> tuple[npt.NDArray[np.uint
     found, frequencies = part.postings(term)
     end = int(np.searchsorted(found, np.uint32(rows)))
     return found[:end], frequencies[:end]
-
-
-def _best(scores: npt.NDArray[np.float64], mask: BoolArray, k: int) -> list[tuple[int, float]]:
-    """The mask's ``k`` best rows that score at all, in no particular order; of equal ones the first."""
-    rows = np.flatnonzero(scores)
-    rows = rows[mask[rows]]
-    scores = scores[rows]
-    if len(rows) > k:
-        kth = np.partition(scores, len(scores) - k)[len(scores) - k]
-        above = np.flatnonzero(scores > kth)
-        equal = np.flatnonzero(scores == kth)[: k - len(above)]
-        chosen = np.concatenate([above, equal])
-        rows, scores = rows[chosen], scores[chosen]
-    return list(zip(rows.tolist(), scores.tolist(), strict=True))

@@ -12,6 +12,7 @@ from storage.manifest import GenerationCounter, Manifest, manifest_generations, 
 from storage.segment import Segment
 from storage.view import ShardView
 from vectoray.core.errors import CorruptData, ShardUnavailable
+from vectoray.core.hybrid import Candidate, HybridQuery
 from vectoray.core.model import Point, SearchQuery, SearchResult
 
 _MAX_ATTEMPTS = 20
@@ -111,6 +112,11 @@ class ShardReader:
         """As `ShardView.search`, over everything acknowledged."""
         self._refresh()
         return self._view.search(query)
+
+    def search_hybrid(self, query: HybridQuery) -> list[Candidate]:
+        """As `ShardView.search_hybrid`, over everything acknowledged."""
+        self._refresh()
+        return self._view.search_hybrid(query)
 
     def get(self, point_id: str) -> Point | None:
         """As `ShardView.get`, over everything acknowledged."""

@@ -7,45 +7,23 @@ concurrency control (Reed 1978) over append-only columns.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from storage import scoring
+from storage.head import Head, LiveSegment, killed_in, tail_mask
 from storage.match_cache import key_of
 from storage.records import Records, hash_ids
 from storage.rows import SegmentRows, concatenate
-from storage.scoring import Candidates
-from storage.segment import Segment, Wanted
+from storage.search import hybrid_candidates, search
+from storage.segment import Segment
 from storage.tail import ALIVE, Tail
 from vectoray.core.filters import Filter
-from vectoray.core.model import FloatMatrix, FloatVector, Hit, Metric, Point, SearchQuery, SearchResult
+from vectoray.core.hybrid import Candidate, HybridQuery
+from vectoray.core.model import Metric, Point, SearchQuery, SearchResult
 
 _STILL_ALIVE = int(ALIVE) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class LiveSegment:
-    """A segment and the write that ended each of its rows: uint64, shape (n,)."""
-
-    segment: Segment
-    killed_at: npt.NDArray[np.uint64]
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """One point of the shard's history, as a search captures it."""
-
-    segments: tuple[LiveSegment, ...]
-    vectors: FloatMatrix
-    lengths: FloatVector
-    killed_at: npt.NDArray[np.uint64]
-    tail: Tail
-    tail_rows: int
-    seq: int
-    points: int
-    last_write_ms: int
 
 
 class ShardView:
@@ -227,7 +205,7 @@ class ShardView:
         for live in head.segments:
             rows = live.segment.matching(condition, key).rows
             ids += [live.segment.id(row) for row in rows[live.killed_at[rows] > head.seq].tolist()]
-        return ids + [head.tail.ids[row] for row in _tail_rows(head, condition, key).tolist()]
+        return ids + [head.tail.ids[row] for row in np.flatnonzero(tail_mask(head, condition, key)).tolist()]
 
     def get(self, point_id: str) -> Point | None:
         """The live point with this id, at least as new as the newest acknowledged write."""
@@ -260,54 +238,8 @@ class ShardView:
 
     def search(self, query: SearchQuery) -> SearchResult:
         """The best live points, by exact score, best first, ties broken by id."""
-        head = self.head
-        k = min(query.top_k, head.points + 1)
-        direction = scoring.unit(query.vector) if self._metric is Metric.COSINE else query.vector
-        wanted = Wanted(query.vector, direction, k, head.seq)
-        key = key_of(query.filter) if query.filter is not None else ""
-        parts = []
-        for live in head.segments:
-            segment = live.segment
-            matches = None if query.filter is None else segment.matching(query.filter, key)
-            rows = segment.candidates(wanted, live.killed_at, matches)
-            parts.append(Candidates(segment.vectors, segment.lengths, rows))
-        rows = _tail_rows(head, query.filter, key)
-        parts.append(Candidates(head.vectors[: head.tail_rows], head.lengths[: head.tail_rows], rows))
-        hits: list[tuple[float, str, LiveSegment | None, int]] = []
-        for live_or_tail, found in zip(
-            (*head.segments, None), scoring.best(self._metric, query.vector, parts, k), strict=True
-        ):
-            for row, score in zip(found.rows.tolist(), found.scores.tolist(), strict=True):
-                if query.score_threshold is None or score >= query.score_threshold:
-                    point_id = head.tail.ids[row] if live_or_tail is None else live_or_tail.segment.id(row)
-                    hits.append((score, point_id, live_or_tail, row))
-        hits.sort(key=lambda hit: (-hit[0], hit[1]))
-        return SearchResult(tuple(_hit(hit, query, head) for hit in hits[: query.top_k]))
+        return search(self.head, self._metric, query)
 
-
-def killed_in(merged: Sequence[LiveSegment], rows: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.uint64]:
-    """The write that ended each of some rows of several segments, one segment after the other."""
-    return np.concatenate([live.killed_at[part] for live, part in zip(merged, rows, strict=True)])
-
-
-def _tail_rows(head: Head, condition: Filter | None, key: str) -> npt.NDArray[np.int64]:
-    alive = head.killed_at[: head.tail_rows] > head.seq
-    if condition is not None:
-        alive &= head.tail.matching(condition, key, head.tail_rows)
-    return np.flatnonzero(alive)
-
-
-def _hit(found: tuple[float, str, LiveSegment | None, int], query: SearchQuery, head: Head) -> Hit:
-    score, point_id, live, row = found
-    if live is None:
-        payload, text, vector = head.tail.payloads[row], head.tail.texts[row], head.vectors[row]
-    else:
-        segment = live.segment
-        payload, text, vector = segment.payloads[row], segment.text(row), segment.vectors[row]
-    return Hit(
-        id=point_id,
-        score=score,
-        payload=payload,
-        text=text,
-        vector=vector.copy() if query.include_vectors else None,
-    )
+    def search_hybrid(self, query: HybridQuery) -> list[Candidate]:
+        """What `vectoray.core.fusion.fuse` needs of this shard."""
+        return hybrid_candidates(self.head, self._metric, query)

@@ -26,6 +26,7 @@ from storage.changes import Delete, DeleteMatching, Write
 from storage.commit import GroupCommit
 from storage.compaction import MIN_LIVE_TO_GROW, SegmentSize, plan
 from storage.graph import BuildStoppedError
+from storage.head import Head, LiveSegment, killed_in
 from storage.log import WriteLog
 from storage.manifest import GenerationCounter, Manifest, manifest_path, publish_manifest
 from storage.reader import write_dead_rows
@@ -35,7 +36,6 @@ from storage.rows import SegmentRows
 from storage.segment import Segment
 from storage.segment_files import merge_segments, write_segment
 from storage.settings import StorageSettings
-from storage.view import Head, LiveSegment, killed_in
 from vectoray.core.errors import (
     CorruptData,
     DimensionMismatch,
@@ -44,6 +44,7 @@ from vectoray.core.errors import (
     Unavailable,
 )
 from vectoray.core.filters import Filter
+from vectoray.core.hybrid import Candidate, HybridQuery
 from vectoray.core.model import (
     CollectionStats,
     IndexKind,
@@ -178,6 +179,10 @@ class ShardWriter:
     def search(self, query: SearchQuery) -> SearchResult:
         """As `ShardView.search`."""
         return self._view.search(query)
+
+    def search_hybrid(self, query: HybridQuery) -> list[Candidate]:
+        """As `ShardView.search_hybrid`."""
+        return self._view.search_hybrid(query)
 
     def get(self, point_id: str) -> Point | None:
         """As `ShardView.get`."""

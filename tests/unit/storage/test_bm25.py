@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.bm25 import BoolArray, TextPart, search_text
+from storage.bm25 import TextPart, text_scores
 from storage.text_index import TailText, TextIndex, tokens, write_text_index
 
 WORDS = ["graph", "graphs", "search", "vector", "the", "数据库", "café", "node", "ray"]
@@ -49,6 +49,22 @@ def tail_of(texts: Sequence[str | None]) -> TailText:
 def index_of(path: Path, texts: Sequence[str | None]) -> TextIndex:
     write_text_index(path, texts)
     return TextIndex(path, len(texts))
+
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+def search_text(
+    parts: Sequence[tuple[TextPart, BoolArray]], query: str, k: int
+) -> list[tuple[int, int, float]]:
+    """Part, row and score of the best rows with a word of the query, of those that each mask allows."""
+    scores = text_scores([(part, len(mask)) for part, mask in parts], query)
+    hits = [
+        (at, row, float(found[row]))
+        for at, (found, (_, mask)) in enumerate(zip(scores, parts, strict=True))
+        for row in np.flatnonzero((found > 0) & mask).tolist()
+    ]
+    return sorted(hits, key=lambda hit: (-hit[2], hit[0], hit[1]))[:k]
 
 
 def everything(part: TextPart) -> tuple[TextPart, BoolArray]:
