@@ -1,7 +1,7 @@
 """Strings of a mapped Arrow column, read one at a time without making an Arrow object for each."""
 
 from collections.abc import Iterator
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,25 +17,26 @@ class BytesColumn:
             column: A `pyarrow.Array` of 64-bit offsets. It keeps its memory, or its mapping, alive.
         """
         self.column = column
-        _, offsets, data = column.buffers()
+        validity, offsets, data = column.buffers()
         self._first: int = column.offset
-        self._offsets: npt.NDArray[np.int64] = (
-            np.frombuffer(offsets, np.int64) if offsets else np.zeros(1, np.int64)
-        )
+        # Views, not arrays: they give Python integers.
+        self._validity = memoryview(validity) if validity is not None and column.null_count else None
+        self._offsets = memoryview(offsets if offsets is not None else bytes(8)).cast("b").cast("q")
         self._data = memoryview(data if data is not None else b"")
 
     def __len__(self) -> int:
         return len(self.column)
 
-    @overload
-    def __getitem__(self, row: int) -> bytes: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[bytes]: ...
-    def __getitem__(self, row: int | slice) -> bytes | list[bytes]:
-        if isinstance(row, slice):
-            return [self[at] for at in range(*row.indices(len(self)))]
+    def __getitem__(self, row: int) -> bytes:
         at = self._first + row
         return bytes(self._data[self._offsets[at] : self._offsets[at + 1]])
+
+    def is_null(self, row: int) -> bool:
+        """Whether there is nothing in this row, not even an empty string."""
+        if self._validity is None:
+            return False
+        at = self._first + row
+        return not self._validity[at >> 3] >> (at & 7) & 1
 
     def __iter__(self) -> Iterator[bytes]:
         return (self[row] for row in range(len(self)))

@@ -26,6 +26,7 @@ _SELF_RECALL_SAMPLE = 256
 _SELF_RECALL_MIN = 0.98
 _SELF_RECALL_TOP = 10
 _INT8_MAX = 127.0
+_LEAST = np.finfo(np.float32).tiny
 _METRICS = {Metric.COSINE: "cos", Metric.DOT: "ip", Metric.EUCLIDEAN: "l2sq"}
 
 
@@ -178,6 +179,6 @@ class Graph:
         """Vectors as the graph takes them: float32, or int8 scaled by each one's largest component."""
         if self._type is not GraphType.I8:
             return vectors
-        largest = np.abs(vectors).max(axis=-1, keepdims=True)
-        scale = np.divide(_INT8_MAX, largest, out=np.zeros_like(largest), where=largest > 0)
-        return np.rint(vectors * scale).astype(np.int8)
+        largest = np.maximum(vectors.max(axis=-1, keepdims=True), -vectors.min(axis=-1, keepdims=True))
+        # A vector of zeros stays one.
+        return np.rint(vectors * (_INT8_MAX / np.maximum(largest, _LEAST))).astype(np.int8)

@@ -1,5 +1,6 @@
 """Exact comparison of vectors: the scores a client sees, and the scan that needs no index."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ _MAX = float(np.finfo(np.float32).max)
 # Lengths between which squares and products of float32 vectors neither vanish nor overflow.
 _FLOAT32_SAFE = (1e-18, 1e18)
 _BLOCK_ROWS = 4096
+_NO_SCORES: npt.NDArray[np.float32] = np.empty(0, dtype=np.float32)
 
 
 def norms(vectors: FloatMatrix) -> FloatVector:
@@ -30,6 +32,20 @@ def _wide_norms(vectors: FloatMatrix, rows: npt.NDArray[np.int64]) -> npt.NDArra
     """Lengths of some rows, of which float32 would hold neither the smallest nor the largest."""
     blocks = [vectors[rows[start : start + _BLOCK_ROWS]] for start in range(0, len(rows), _BLOCK_ROWS)]
     return np.sqrt(np.concatenate([np.square(block.astype(np.float64)).sum(axis=1) for block in blocks]))
+
+
+def length(vector: FloatVector) -> float:
+    """As `norms`, of one vector, which it takes a tenth of the time for."""
+    wide = vector.astype(np.float64)
+    return min(math.sqrt(float(wide.dot(wide))), _MAX)
+
+
+def direction(vector: FloatVector) -> FloatVector:
+    """As `unit`, of one vector: float32, shape (dimension,)."""
+    wide = vector.astype(np.float64)
+    of_one = math.sqrt(float(wide.dot(wide)))
+    found: FloatVector = (wide / of_one if of_one else wide).astype(np.float32)
+    return found
 
 
 def unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -93,10 +109,10 @@ def best(metric: Metric, query: FloatVector, parts: Sequence[Candidates], k: int
     """
     near = _near(metric, query, parts, k)
     scored = [
-        Scored(rows, exact_scores(metric, query, part.vectors[rows]))
+        Scored(rows, exact_scores(metric, query, part.vectors[rows]) if len(rows) else _NO_SCORES)
         for part, rows in zip(parts, near, strict=True)
     ]
-    scores = np.concatenate([part.scores for part in scored]) if scored else np.empty(0, dtype=np.float32)
+    scores = np.concatenate([part.scores for part in scored]) if scored else _NO_SCORES
     if len(scores) <= k:
         return scored
     kth = np.partition(scores, len(scores) - k)[len(scores) - k]
@@ -134,9 +150,12 @@ def _near(
     """As `scan`, over several parts together."""
     if sum(len(part.rows) for part in parts) <= k:
         return [part.rows for part in parts]
-    query_length = float(norms(query[np.newaxis])[0])
+    query_length = length(query)
     values, longest = [], 0.0
     for part in parts:
+        if not len(part.rows):
+            values.append(np.empty(0))
+            continue
         here = part.lengths[part.rows]
         values.append(_approximate(metric, query, part, wide=_is_extreme(query_length, here)))
         longest = max(longest, float(here.max(initial=0.0)))

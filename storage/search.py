@@ -92,7 +92,7 @@ def _nearest(
     """Of each part, the rows that are among the best ``k`` of all by vector, with all that tie."""
     # One more than there are would be asked of the graphs in vain.
     k = min(k, head.points + 1)
-    direction = scoring.unit(vector) if metric is Metric.COSINE else vector
+    direction = scoring.direction(vector) if metric is Metric.COSINE else vector
     wanted = Wanted(vector, direction, k, head.seq)
     key = "" if condition is None else key_of(condition)
     parts = []

@@ -72,13 +72,14 @@ class Segment:
             segment_files.verify(directory, description)
         try:
             fields = pa.ipc.open_file(pa.memory_map(str(directory / segment_files.ROWS))).get_batch(0)
+            writes = pa.ipc.open_file(pa.memory_map(str(directory / segment_files.WRITES))).get_batch(0)
             index = pa.ipc.open_file(pa.memory_map(str(directory / segment_files.IDS))).get_batch(0)
             self.vectors: FloatMatrix = np.load(directory / segment_files.VECTORS, mmap_mode="r")
             self._hashes: npt.NDArray[np.uint64] = numbers(index["hash"], np.uint64)
             self._hash_rows: npt.NDArray[np.uint32] = numbers(index["row"], np.uint32)
             self.lengths: FloatVector = numbers(fields["length"], np.float32)
-            self.seqs: npt.NDArray[np.uint64] = numbers(fields["seq"], np.uint64)
-            self.updated_ms: npt.NDArray[np.int64] = numbers(fields["updated_ms"], np.int64)
+            self.seqs: npt.NDArray[np.uint64] = numbers(writes["seq"], np.uint64)
+            self.updated_ms: npt.NDArray[np.int64] = numbers(writes["updated_ms"], np.int64)
             self.ids, self.payloads, self.texts = (
                 BytesColumn(fields["id"]),
                 BytesColumn(fields["payload"]),
@@ -151,9 +152,7 @@ class Segment:
 
     def text(self, row: int) -> str | None:
         """The row's text."""
-        if not self.texts.column[row].is_valid:
-            return None
-        return self.texts[row].decode()
+        return None if self.texts.is_null(row) else self.texts[row].decode()
 
     def hashes_by_row(self) -> npt.NDArray[np.uint64]:
         """The hash of each row's id: uint64, shape (n,)."""

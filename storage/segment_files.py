@@ -1,7 +1,8 @@
 """Writes the folder of a segment.
 
 =================  =========================================================================================
-``rows.arrow``     stored fields: id, seq, updated_ms, length, payload, text
+``rows.arrow``     stored fields: id, length, payload, text
+``writes.arrow``   of each row the write that made it: seq, updated_ms; apart, as bulk loads learn it last
 ``vectors.npy``    float32, shape (rows, dimension); apart, so that merging need not hold them in memory
 ``ids.arrow``      id hashes, sorted, and the row of each
 ``graph.usearch``  absent when the rows are searched one by one
@@ -16,6 +17,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +37,9 @@ from vectoray.core.model import FloatMatrix, IndexKind, IndexOptions, Metric
 if TYPE_CHECKING:
     from storage.segment import Segment
 
-ROWS, VECTORS, IDS, GRAPH, FILTERS, TEXT = (
+ROWS, WRITES, VECTORS, IDS, GRAPH, FILTERS, TEXT = (
     "rows.arrow",
+    "writes.arrow",
     "vectors.npy",
     "ids.arrow",
     "graph.usearch",
@@ -50,6 +53,7 @@ GRAPH_MIN_ROWS = 1024
 _BLOCK_ROWS = 4096
 
 Rows = npt.NDArray[np.int64]
+_STRINGS = {"id": attrgetter("ids"), "payload": attrgetter("payloads"), "text": attrgetter("texts")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +137,12 @@ def write_segment(
             temporary,
             {
                 "id": pa.array(rows.ids, pa.large_string()),
-                "seq": pa.array(rows.seqs),
-                "updated_ms": pa.array(rows.updated_ms),
                 "length": pa.array(scoring.norms(rows.vectors)),
                 "payload": pa.array(rows.payloads, pa.large_binary()),
                 "text": pa.array(rows.texts, pa.large_string()),
             },
         )
+        _write_writes(temporary, rows.seqs, rows.updated_ms)
         _write_ids(temporary, hash_ids(rows.ids))
         write_filter_index(temporary / FILTERS, rows.payloads)
         write_text_index(temporary / TEXT, rows.texts)
@@ -180,6 +183,11 @@ def merge_segments(
     with _folder(directory) as temporary:
         _write_vectors(temporary, dimension, count, _blocks(parts))
         _write_rows(temporary, _taken(parts))
+        _write_writes(
+            temporary,
+            np.concatenate([part.seqs[rows] for part, rows in parts]),
+            np.concatenate([part.updated_ms[rows] for part, rows in parts]),
+        )
         _write_ids(temporary, np.concatenate([part.hashes_by_row()[rows] for part, rows in parts]))
         write_filter_index(
             temporary / FILTERS, (part.payloads[row] for part, rows in parts for row in rows.tolist())
@@ -198,6 +206,34 @@ def merge_segments(
         _describe(temporary, rows=count, indexed=_wants_graph(options, count))
 
 
+def adopt_segment(source: Path, directory: Path, *, first_seq: int, updated_ms: int) -> None:
+    """Make a segment of another one's files, durably, as if its rows had been written by other writes.
+
+    Args:
+        source: The folder of a segment, on the same disk; it stays as it is.
+        directory: The folder to make; its parent exists.
+        first_seq: The write that is to have made row 0; the others follow.
+        updated_ms: When, Unix time in milliseconds.
+
+    Raises:
+        CorruptData: The source is no segment, or not whole.
+        OSError: Nothing is left under the final name.
+    """
+    description = read_description(source)
+    verify(source, description)
+    with _folder(directory) as temporary:
+        for name in description.checksums:
+            if name != WRITES:
+                os.link(source / name, temporary / name)
+        _write_writes(
+            temporary,
+            np.arange(first_seq, first_seq + description.rows, dtype=np.uint64),
+            np.full(description.rows, updated_ms, dtype=np.int64),
+        )
+        checksums = {**description.checksums, WRITES: files.checksum_file(temporary / WRITES)}
+        _write_description(temporary, Description(description.rows, description.indexed, checksums))
+
+
 @contextmanager
 def _folder(directory: Path) -> Iterator[Path]:
     """A folder to write into, which gets its final name in the end."""
@@ -214,8 +250,18 @@ def _folder(directory: Path) -> Iterator[Path]:
 
 def _describe(directory: Path, *, rows: int, indexed: bool) -> None:
     checksums = {path.name: files.checksum_file(path) for path in directory.iterdir()}
+    _write_description(directory, Description(rows, indexed, checksums))
+
+
+def _write_description(directory: Path, description: Description) -> None:
     files.write_json_durable(
-        directory / _DESCRIPTION, {"format": _FORMAT, "rows": rows, "indexed": indexed, "files": checksums}
+        directory / _DESCRIPTION,
+        {
+            "format": _FORMAT,
+            "rows": description.rows,
+            "indexed": description.indexed,
+            "files": dict(description.checksums),
+        },
     )
 
 
@@ -243,16 +289,17 @@ def _blocks(parts: Sequence[tuple["Segment", Rows]]) -> Iterator[FloatMatrix]:
 
 def _taken(parts: Sequence[tuple["Segment", Rows]]) -> dict[str, Any]:
     """The columns of ``rows.arrow`` for some rows of several segments."""
-    strings = {"id": "ids", "payload": "payloads", "text": "texts"}
-    numbers = {"seq": "seqs", "updated_ms": "updated_ms", "length": "lengths"}
+    indices = [pa.array(rows) for _, rows in parts]
     columns: dict[str, Any] = {
-        name: pa.array(np.concatenate([getattr(part, attribute)[rows] for part, rows in parts]))
-        for name, attribute in numbers.items()
-    }
-    for name, attribute in strings.items():
-        columns[name] = pa.concat_arrays(
-            [getattr(part, attribute).column.take(pa.array(rows)) for part, rows in parts]
+        name: pa.concat_arrays(
+            [
+                getattr(part, attribute).column.take(rows)
+                for (part, _), rows in zip(parts, indices, strict=True)
+            ]
         )
+        for name, attribute in {"id": "ids", "payload": "payloads", "text": "texts"}.items()
+    }
+    columns["length"] = pa.array(np.concatenate([part.lengths[rows] for part, rows in parts]))
     return columns
 
 
@@ -268,6 +315,12 @@ def _write_vectors(directory: Path, dimension: int, rows: int, blocks: Iterable[
 
 def _write_rows(directory: Path, columns: Mapping[str, Any]) -> None:
     _write_batch(directory / ROWS, pa.record_batch(dict(columns)))
+
+
+def _write_writes(directory: Path, seqs: npt.NDArray[np.uint64], updated_ms: npt.NDArray[np.int64]) -> None:
+    _write_batch(
+        directory / WRITES, pa.record_batch({"seq": pa.array(seqs), "updated_ms": pa.array(updated_ms)})
+    )
 
 
 def _write_ids(directory: Path, hashes: npt.NDArray[np.uint64]) -> None:

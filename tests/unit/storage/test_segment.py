@@ -165,6 +165,7 @@ ALL_FILES = [
     "segment.json",
     "text.arrow",
     "vectors.npy",
+    "writes.arrow",
 ]
 
 
