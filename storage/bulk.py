@@ -1,0 +1,110 @@
+"""Bulk loads: other processes make whole segments, and the shard's owner only has to adopt them.
+
+A worker writes the rows of a part of a job as fragments, `write_fragment`: segments with graph and indexes,
+in the shard's folder but not part of the shard. `storage.writer.ShardWriter.commit_fragments` then makes all
+fragments of a part visible at once, exactly once however often it is asked: the manifest that names the new
+segments also names the part. See docs/adr/0015-bulk-loads.md.
+"""
+
+import shutil
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from storage import files, shard
+from storage.head import Head, LiveSegment
+from storage.records import hash_id
+from storage.rows import SegmentRows
+from storage.segment import Segment
+from storage.segment_files import write_segment
+from storage.tail import ALIVE
+from vectoray.core.errors import DimensionMismatch, InvalidRequest
+from vectoray.core.model import PointBatch
+
+_BULK = "bulk"
+
+
+def write_fragment(directory: Path, job: str, part: str, batch: PointBatch) -> Path:
+    """Write points as a fragment of a part, durably. From any process, while the shard is open in another.
+
+    Args:
+        directory: The shard's folder.
+        job: Names the load.
+        part: Names a part of it: what is committed, and repeated after a failure, as a whole.
+        batch: At least one point. Of an id that is there twice, the later row counts.
+
+    Returns:
+        The fragment, for `storage.writer.ShardWriter.commit_fragments`.
+
+    Raises:
+        DimensionMismatch, InvalidRequest: The batch does not fit the shard.
+        OSError: Nothing was written.
+    """
+    spec = shard.read_spec(directory)
+    if batch.vectors.shape[1:] != (spec.dimension,) or batch.vectors.dtype != np.float32:
+        raise DimensionMismatch.of(
+            expected=spec.dimension, actual=int(batch.vectors.shape[-1]), where="The batch"
+        )
+    if not len(batch):
+        raise InvalidRequest("A fragment needs at least one point.")
+    last = {point_id: row for row, point_id in enumerate(batch.ids)}
+    if len(last) < len(batch):
+        batch = batch.take(sorted(last.values()))
+    place = _place_of(directory, job) / f"{hash_id(part):016x}"
+    files.make_dir_durable(place)
+    fragment = place / uuid.uuid4().hex
+    write_segment(
+        fragment,
+        SegmentRows(
+            ids=batch.ids,
+            # Both are the owner's to say, when it adopts the rows.
+            seqs=np.zeros(len(batch), dtype=np.uint64),
+            updated_ms=np.zeros(len(batch), dtype=np.int64),
+            vectors=batch.vectors,
+            payloads=batch.payloads,
+            texts=batch.texts,
+        ),
+        metric=spec.metric,
+        options=spec.index,
+        with_graph=True,
+    )
+    return fragment
+
+
+def remove_fragments(directory: Path, job: str) -> None:
+    """Remove the fragments of a job, committed or not, and what its workers left half-written."""
+    shutil.rmtree(_place_of(directory, job), ignore_errors=True)
+
+
+def _place_of(directory: Path, job: str) -> Path:
+    # By hash: a job may be called anything.
+    return directory / _BULK / f"{hash_id(job):016x}"
+
+
+def now_ms() -> int:
+    """Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def adopted(head: Head, segments: Sequence[Segment]) -> tuple[LiveSegment, ...]:
+    """All segments of a shard once it has adopted some more, whose rows replace what had their ids.
+
+    Args:
+        head: The shard so far; it is not changed.
+        segments: Later ones replace what earlier ones have. Their sequence numbers follow those of the head.
+
+    Returns:
+        The segments there were, and the new ones; the ends of their rows are copies.
+    """
+    lives = [LiveSegment(live.segment, live.killed_at.copy()) for live in head.segments]
+    for segment in segments:
+        ids = segment.ids.column.to_pylist()
+        hashes = segment.hashes_by_row()
+        for live in lives:
+            for at, row in live.segment.find(ids, hashes, live.killed_at, int(ALIVE) - 1):
+                live.killed_at[row] = segment.seqs[at]
+        lives.append(LiveSegment(segment, np.full(len(segment), ALIVE, dtype=np.uint64)))
+    return tuple(lives)
