@@ -21,10 +21,10 @@ from storage.rows import SegmentRows
 from storage.segment import Segment
 from storage.segment_files import write_segment
 from storage.tail import ALIVE
-from vectoray.core.errors import DimensionMismatch, InvalidRequest
+from vectoray.core.errors import InvalidRequest
 from vectoray.core.model import PointBatch
 
-_BULK = "bulk"
+BULK = "bulk"
 
 
 def write_fragment(directory: Path, job: str, part: str, batch: PointBatch) -> Path:
@@ -44,10 +44,7 @@ def write_fragment(directory: Path, job: str, part: str, batch: PointBatch) -> P
         OSError: Nothing was written.
     """
     spec = shard.read_spec(directory)
-    if batch.vectors.shape[1:] != (spec.dimension,) or batch.vectors.dtype != np.float32:
-        raise DimensionMismatch.of(
-            expected=spec.dimension, actual=int(batch.vectors.shape[-1]), where="The batch"
-        )
+    shard.check_batch(spec, batch)
     if not len(batch):
         raise InvalidRequest("A fragment needs at least one point.")
     last = {point_id: row for row, point_id in enumerate(batch.ids)}
@@ -81,7 +78,7 @@ def remove_fragments(directory: Path, job: str) -> None:
 
 def _place_of(directory: Path, job: str) -> Path:
     # By hash: a job may be called anything.
-    return directory / _BULK / f"{hash_id(job):016x}"
+    return directory / BULK / f"{hash_id(job):016x}"
 
 
 def now_ms() -> int:

@@ -33,6 +33,8 @@ class Manifest:
         dead: For a segment, the file that lists its rows overwritten or deleted up to ``sealed_seq``.
         next_segment: Number of the next segment; names are never used twice.
         last_write_ms: Unix time of write ``sealed_seq``, in milliseconds.
+        adopted: First and last write of each run of rows that is in no log because segments were adopted, and
+            not yet in the table; in order.
         jobs: Of each bulk load that is not forgotten, the parts that are committed, sorted.
     """
 
@@ -43,6 +45,7 @@ class Manifest:
     dead: Mapping[str, str] = field(default_factory=dict)
     next_segment: int = 0
     last_write_ms: int = 0
+    adopted: tuple[tuple[int, int], ...] = ()
     jobs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -74,6 +77,7 @@ def read_manifest(directory: Path, generation: int) -> Manifest:
             dead=_string_map(value["dead"]),
             next_segment=int(str(value["next_segment"])),
             last_write_ms=int(str(value["last_write_ms"])),
+            adopted=_runs(value["adopted"]),
             jobs=_parts_by_job(value["jobs"]),
         )
     except (KeyError, ValueError, TypeError) as error:
@@ -96,6 +100,7 @@ def publish_manifest(directory: Path, manifest: Manifest) -> None:
             "dead": dict(manifest.dead),
             "next_segment": manifest.next_segment,
             "last_write_ms": manifest.last_write_ms,
+            "adopted": [list(run) for run in manifest.adopted],
             "jobs": {job: list(parts) for job, parts in manifest.jobs.items()},
         },
     )
@@ -115,6 +120,12 @@ def _string_map(value: object) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         raise TypeError
     return value
+
+
+def _runs(value: object) -> tuple[tuple[int, int], ...]:
+    if not isinstance(value, list):
+        raise TypeError
+    return tuple((int(first), int(last)) for first, last in value)
 
 
 def _parts_by_job(value: object) -> dict[str, tuple[str, ...]]:

@@ -4,9 +4,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from storage import files
-from vectoray.core.errors import CorruptData, InvalidRequest
-from vectoray.core.model import GraphType, IndexOptions, Metric
+from vectoray.core.errors import CorruptData, DimensionMismatch, InvalidRequest
+from vectoray.core.model import GraphType, IndexOptions, Metric, PointBatch
 
 LOG, SEGMENTS, DEAD, TABLE, QUARANTINE = "log", "segments", "dead", "table", "quarantine"
 LOCK, COUNTER, SPEC = "LOCK", "GENERATION", "shard.json"
@@ -72,3 +74,26 @@ def read_spec(directory: Path) -> ShardSpec:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptData("A shard's description lacks a field.") from error
+
+
+def check_batch(spec: ShardSpec, batch: PointBatch) -> None:
+    """See that points may be stored in a shard.
+
+    Raises:
+        DimensionMismatch: The vectors are not float32 of its dimension.
+        InvalidRequest: A string cannot be held by UTF-8, or a payload is none.
+    """
+    if batch.vectors.shape[1:] != (spec.dimension,) or batch.vectors.dtype != np.float32:
+        raise DimensionMismatch.of(
+            expected=spec.dimension, actual=int(batch.vectors.shape[-1]), where="The batch"
+        )
+    try:
+        for point_id in batch.ids:
+            point_id.encode()
+        for text in batch.texts:
+            if text is not None:
+                text.encode()
+        for payload in batch.payloads:
+            payload.decode()
+    except UnicodeError:
+        raise InvalidRequest("An id, a text or a payload is not valid Unicode text.") from None

@@ -99,21 +99,23 @@ class PointTable:
         self._sync()
         self._stamp(through)
 
+    def put(self, rows: SegmentRows) -> None:
+        """Upsert rows, durably; what the table is complete through stays as it was.
+
+        Raises:
+            OSError: The disk refused; putting the same rows again mends it.
+        """
+        merge = self._dataset.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+        merge.execute(self._points(rows))
+        self._sync()
+
+    def complete(self, through: int) -> None:
+        """Say that the table is the state after write ``through``."""
+        self._stamp(through)
+
     def rewrite(self, rows: SegmentRows, through: int) -> None:
         """Let the table hold exactly these rows, the state after write ``through``, durably, in new files."""
-        self._overwrite(
-            pa.table(
-                {
-                    "id": list(rows.ids),
-                    "seq": rows.seqs,
-                    "updated_ms": rows.updated_ms,
-                    "payload": [payload.decode() for payload in rows.payloads],
-                    "text": list(rows.texts),
-                    "vector": vector_column(rows.vectors),
-                },
-                schema=self._schema,
-            )
-        )
+        self._overwrite(self._points(rows))
         self._stamp(through)
 
     def count(self) -> int:
@@ -151,6 +153,19 @@ class PointTable:
         self._dataset.cleanup_old_versions(older_than=_KEEP_VERSIONS_FOR)
         self._sync()
         self._tidied_version = int(self._dataset.version)
+
+    def _points(self, rows: SegmentRows) -> Any:
+        return pa.table(
+            {
+                "id": list(rows.ids),
+                "seq": rows.seqs,
+                "updated_ms": rows.updated_ms,
+                "payload": [payload.decode() for payload in rows.payloads],
+                "text": list(rows.texts),
+                "vector": vector_column(rows.vectors),
+            },
+            schema=self._schema,
+        )
 
     def _rows(self, places: list[tuple[Records, int, int]]) -> Any:
         return pa.table(

@@ -39,7 +39,6 @@ from storage.segment_files import adopt_segment, merge_segments, write_segment
 from storage.settings import StorageSettings
 from vectoray.core.errors import (
     CorruptData,
-    DimensionMismatch,
     InvalidRequest,
     Overloaded,
     Unavailable,
@@ -65,6 +64,8 @@ _log = structlog.get_logger(__name__)
 # A seal takes at most this many times `seal_rows` at once, a flush this many times `flush_rows`.
 _SEAL_MAX = 2
 _FLUSH_MAX = 2
+# Rows of adopted segments go to the table so many at a time.
+_ADOPTED_STEP = 16_384
 # Writers wait while the tail is this many times `seal_rows` long.
 _TAIL_MAX = 8
 _ROOM_WITHIN_S = 20.0
@@ -142,11 +143,7 @@ class ShardWriter:
             Overloaded, Unavailable: At once, when the write cannot be queued.
         """
         # Checked before it shares a group with others, which must not fail with it.
-        if batch.vectors.shape[1:] != (self.spec.dimension,) or batch.vectors.dtype != np.float32:
-            raise DimensionMismatch.of(
-                expected=self.spec.dimension, actual=int(batch.vectors.shape[-1]), where="The batch"
-            )
-        _check_encodings(batch)
+        shard.check_batch(self.spec, batch)
         if expected_seqs is not None and expected_seqs.shape != (len(batch),):
             raise InvalidRequest(f"A batch of {len(batch)} rows needs as many expected sequence numbers.")
         change = Write(batch, mode, atomic, expected_seqs)
@@ -385,6 +382,7 @@ class ShardWriter:
             replace(
                 self._manifest,
                 sealed_seq=seq,
+                adopted=(*self._manifest.adopted, (self._view.head.seq + 1, seq)),
                 segments=(*self._manifest.segments, *(segment.name for segment in segments)),
                 dead=dead,
                 last_write_ms=max(self._manifest.last_write_ms, adopted_ms),
@@ -431,38 +429,73 @@ class ShardWriter:
             return
         # After a loss of power the table may be behind the manifest.
         start = min(self._manifest.flushed_seq, self._table.flushed_seq)
-        if not self._flush_log(start, through):
+        if not self._flush_writes(start, through):
             with self._apply_lock:
                 through, rows = self._view.head.seq, self._view.live_rows()
             self._table.rewrite(rows, through)
-        self._publish(replace(self._manifest, flushed_seq=through))
+        waiting = tuple(run for run in self._manifest.adopted if run[1] > through)
+        self._publish(replace(self._manifest, flushed_seq=through, adopted=waiting))
         self._flushed_at_s = time.monotonic()
         self._table.tidy()
 
-    def _flush_log(self, start: int, through: int) -> bool:
+    def _flush_writes(self, start: int, through: int) -> bool:
         """Bring the table from one state to a later one, in steps of bounded memory.
 
         Returns:
-            Whether the log, and what the disk said of the table before, allow that.
+            Whether the log, the adopted segments, and what the disk said of the table before, allow that.
         """
-        if self._wal.oldest_seq() > start + 1 or not self._table.is_durable:
+        if not self._table.is_durable:
             return False
-        step: list[Records] = []
         try:
-            for records in self._wal.read_after(start):
-                if records.last_seq > through:
-                    break
-                step.append(records)
-                if records.last_seq - step[0].first_seq >= _FLUSH_MAX * self._settings.flush_rows:
-                    self._table.apply(step, records.last_seq)
-                    step = []
+            for first, last in self._manifest.adopted:
+                if start >= last:
+                    continue
+                if first > start + 1:
+                    self._flush_log(start, first - 1)
+                self._flush_adopted(first, last)
+                start = last
+            if start < through:
+                self._flush_log(start, through)
         except (CorruptData, FileNotFoundError) as error:
             # What it held is in the live points, too.
-            _log.warning("log_damaged_after_its_writes_were_applied", reason=str(error))
+            _log.warning("table_rewritten_from_live_points", reason=str(error))
             return False
-        if step:
-            self._table.apply(step, step[-1].last_seq)
         return True
+
+    def _flush_log(self, start: int, through: int) -> None:
+        """Bring the table to a later state by the log.
+
+        Raises:
+            CorruptData: The log does not have every write between the two.
+        """
+        step: list[Records] = []
+        reached = start
+        for records in self._wal.read_after(start):
+            if records.last_seq <= through:
+                step.append(records)
+                reached = records.last_seq
+            if records.last_seq >= through:
+                # What follows may be a gap where segments were adopted.
+                break
+            if reached - step[0].first_seq >= _FLUSH_MAX * self._settings.flush_rows:
+                self._table.apply(step, reached)
+                step = []
+        if step:
+            self._table.apply(step, reached)
+        if reached < through:
+            raise CorruptData(f"The write log ends at {reached}, not at {through}.")
+
+    def _flush_adopted(self, first: int, last: int) -> None:
+        """Bring the table from write ``first - 1`` to write ``last`` by the rows of adopted segments.
+
+        Those that a merge has left out by now were replaced or deleted by later writes, which follow.
+        """
+        for live in self._view.head.segments:
+            seqs = live.segment.seqs
+            rows = np.flatnonzero((seqs >= np.uint64(first)) & (seqs <= np.uint64(last)))
+            for at in range(0, len(rows), _ADOPTED_STEP):
+                self._table.put(live.segment.take(rows[at : at + _ADOPTED_STEP]))
+        self._table.complete(last)
 
     def _seal_rows(self, rows: SegmentRows) -> Segment:
         """A segment without a graph: the compaction thread builds it."""
@@ -664,17 +697,3 @@ class ShardWriter:
     def _merge_all(self) -> None:
         while not self._closing.is_set() and self.merge():
             pass
-
-
-def _check_encodings(batch: PointBatch) -> None:
-    """Refuse strings that UTF-8 cannot hold, and payloads that are no UTF-8."""
-    try:
-        for point_id in batch.ids:
-            point_id.encode()
-        for text in batch.texts:
-            if text is not None:
-                text.encode()
-        for payload in batch.payloads:
-            payload.decode()
-    except UnicodeError:
-        raise InvalidRequest("An id, a text or a payload is not valid Unicode text.") from None
