@@ -76,7 +76,7 @@ class IndexOptions:
 
     kind: IndexKind = IndexKind.HNSW
     m: int = 16
-    ef_construction: int = 200
+    ef_construction: int = 128
     ef_search: int = 64
     seed: int = 42
     graph_type: GraphType = GraphType.AUTO
