@@ -1,4 +1,8 @@
-"""The write log: one immutable, fsynced file for each group commit, named by its first sequence number."""
+"""The write log: one immutable, fsynced file for each group commit, named by its first sequence number.
+
+Rows of bulk loads are in no batch. A mark in their place says so, for as long as they are nowhere but in
+segments: whoever replays the log instead of reading the segments must not pass over them.
+"""
 
 import re
 from collections.abc import Iterator
@@ -10,6 +14,7 @@ from storage.records import Records, decode, encode
 from vectoray.core.errors import CorruptData
 
 _NAME = re.compile(r"(\d{20})\.arrow")
+_MARK = re.compile(r"(\d{20})\.adopted")
 
 
 def _name(first_seq: int) -> str:
@@ -30,6 +35,16 @@ class WriteLog:
         """
         files.write_durable(self._directory / _name(records.first_seq), encode(records))
 
+    def mark_adopted(self, first_seq: int) -> None:
+        """Note durably that the writes from ``first_seq`` on are in adopted segments. Once is enough.
+
+        Raises:
+            OSError: Nothing was written.
+        """
+        mark = self._mark(first_seq)
+        if not mark.exists():
+            files.write_durable(mark, b"")
+
     def read_one(self, first_seq: int) -> Records:
         """The batch that starts with ``first_seq``.
 
@@ -47,7 +62,7 @@ class WriteLog:
         """All batches after ``seq``, which is the end of a batch, oldest first.
 
         Raises:
-            CorruptData: A batch is damaged, or one between ``seq`` and the newest is missing.
+            CorruptData: A batch is damaged or missing, or what follows the newest one is in no batch.
         """
         expected = seq + 1
         for start in self._starts():
@@ -58,6 +73,8 @@ class WriteLog:
             records = self.read_one(start)
             yield records
             expected = records.last_seq + 1
+        if self._mark(expected).exists():
+            raise CorruptData(f"The rows from write {expected} on are in segments alone.")
 
     def end_of_batch(self, after: int, at_most: int, default: int) -> int:
         """The last end of a batch up to ``at_most``, or else the first one after ``after``.
@@ -75,7 +92,10 @@ class WriteLog:
         return min(self._starts(), default=1)
 
     def drop_through(self, seq: int) -> None:
-        """Remove batches with no row after ``seq``. The newest batch stays: it holds the count."""
+        """Remove batches and marks with no row after ``seq``. The newest batch stays: it holds the count."""
+        for mark in self._marks():
+            if int(mark.stem) <= seq:
+                mark.unlink()
         starts = self._starts()
         for start, following in pairwise(starts):
             if following > seq + 1:
@@ -83,8 +103,14 @@ class WriteLog:
             (self._directory / _name(start)).unlink()
 
     def files(self) -> list[Path]:
-        """Every batch that is there, oldest first."""
-        return [self._directory / _name(start) for start in self._starts()]
+        """Every batch and mark that is there."""
+        return [*(self._directory / _name(start) for start in self._starts()), *self._marks()]
+
+    def _mark(self, first_seq: int) -> Path:
+        return self._directory / f"{first_seq:020d}.adopted"
+
+    def _marks(self) -> list[Path]:
+        return sorted(path for path in self._directory.iterdir() if _MARK.fullmatch(path.name))
 
     def _starts(self) -> list[int]:
         matches = (_NAME.fullmatch(path.name) for path in self._directory.iterdir())

@@ -27,6 +27,7 @@ class Manifest:
 
     Attributes:
         generation: Rises by one with every publication.
+        epoch: Rises by one with every owner; the table refuses the changes of an earlier one.
         sealed_seq: Writes up to here are in the segments and in ``dead``; later ones are in the log.
         flushed_seq: Writes up to here are in the LanceDB table.
         segments: Names of the live segments, oldest first.
@@ -39,6 +40,7 @@ class Manifest:
     """
 
     generation: int = 0
+    epoch: int = 0
     sealed_seq: int = 0
     flushed_seq: int = 0
     segments: tuple[str, ...] = ()
@@ -71,6 +73,7 @@ def read_manifest(directory: Path, generation: int) -> Manifest:
     try:
         return Manifest(
             generation=generation,
+            epoch=int(str(value["epoch"])),
             sealed_seq=int(str(value["sealed_seq"])),
             flushed_seq=int(str(value["flushed_seq"])),
             segments=tuple(_strings(value["segments"])),
@@ -94,6 +97,7 @@ def publish_manifest(directory: Path, manifest: Manifest) -> None:
     files.write_json_durable(
         manifest_path(directory, manifest.generation),
         {
+            "epoch": manifest.epoch,
             "sealed_seq": manifest.sealed_seq,
             "flushed_seq": manifest.flushed_seq,
             "segments": list(manifest.segments),

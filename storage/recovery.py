@@ -12,7 +12,6 @@ from storage import files, shard
 from storage.log import WriteLog
 from storage.manifest import Manifest, manifest_generations, manifest_path, publish_manifest, read_manifest
 from storage.reader import open_view
-from storage.rows import SegmentRows
 from storage.segment_files import write_segment
 from storage.view import ShardView
 from vectoray.core.errors import CorruptData
@@ -52,23 +51,26 @@ def remove_unnamed(directory: Path, manifest: Manifest) -> None:
             path.unlink()
 
 
-def open_table(directory: Path, spec: shard.ShardSpec) -> "PointTable":
+def open_table(directory: Path, spec: shard.ShardSpec, *, epoch: int, keep_versions_s: float) -> "PointTable":
     """The shard's table, for writing; one that cannot be read is put aside and begun anew, empty.
 
     What the table holds is in the live points too, so a new one is filled from them.
+
+    Raises:
+        ShardLocked: A later owner has it.
     """
     # Lance takes 100 MB and most of a second: a process that never flushes should not pay it.
     from storage.table import PointTable  # noqa: PLC0415
 
     folder = directory / shard.TABLE
     try:
-        return PointTable(folder, spec.dimension)
+        return PointTable(folder, spec.dimension, epoch=epoch, keep_versions_s=keep_versions_s)
     except CorruptData as error:
         _logger.warning("table_put_aside", reason=error.message)
-        place = _new_quarantine(directory)
+        place = shard.new_quarantine(directory)
         folder.rename(place / folder.name)
         files.fsync_dir(place)
-        return PointTable(folder, spec.dimension)
+        return PointTable(folder, spec.dimension, epoch=epoch, keep_versions_s=keep_versions_s)
 
 
 def _open(directory: Path, spec: shard.ShardSpec, log: WriteLog) -> tuple[Manifest, ShardView]:
@@ -91,7 +93,10 @@ def _rebuild(directory: Path, spec: shard.ShardSpec, log: WriteLog) -> tuple[Man
     The table may hold rows of later writes than it is complete through, left by a flush that was cut short:
     replaying the log brings each of their ids back to an older state, and then forward again to its last.
     """
-    flushed_seq, rows = _read_table(directory, spec)
+    # Opened for reading only: whatever comes of the rebuild, the table stays as it is.
+    from storage.table_read import read_live_points  # noqa: PLC0415
+
+    flushed_seq, epoch, rows = read_live_points(directory / shard.TABLE, spec.dimension)
     # Read to the end before anything is changed: the log may turn out to be damaged too.
     last_ms = max((int(records.updated_ms[-1]) for records in log.read_after(flushed_seq)), default=0)
     generations = manifest_generations(directory)
@@ -112,6 +117,8 @@ def _rebuild(directory: Path, spec: shard.ShardSpec, log: WriteLog) -> tuple[Man
         last_ms = max(last_ms, int(np.max(rows.updated_ms)))
     manifest = Manifest(
         generation=max(generations, default=0) + 1,
+        # No manifest may be left that says it; the table knows of every owner that has written to it.
+        epoch=epoch,
         sealed_seq=flushed_seq,
         flushed_seq=flushed_seq,
         segments=names,
@@ -125,19 +132,9 @@ def _rebuild(directory: Path, spec: shard.ShardSpec, log: WriteLog) -> tuple[Man
     return manifest, view
 
 
-def _read_table(directory: Path, spec: shard.ShardSpec) -> tuple[int, SegmentRows | None]:
-    """What the table is complete through, and its rows; 0 and None when there is none."""
-    from storage.table import PointTable, table_exists  # noqa: PLC0415
-
-    if not table_exists(directory / shard.TABLE):
-        return 0, None
-    table = PointTable(directory / shard.TABLE, spec.dimension)
-    return table.flushed_seq, table.read_all()
-
-
 def _quarantine(directory: Path, generations: list[int]) -> None:
     """Put away what could not be read, for a person to look at; nothing is deleted."""
-    place = _new_quarantine(directory)
+    place = shard.new_quarantine(directory)
     moved = [manifest_path(directory, generation) for generation in generations]
     moved += [directory / shard.SEGMENTS, directory / shard.DEAD]
     for path in moved:
@@ -146,12 +143,6 @@ def _quarantine(directory: Path, generations: list[int]) -> None:
         files.make_dir_durable(directory / name)
     files.fsync_dir(place)
     files.fsync_dir(directory)
-
-
-def _new_quarantine(directory: Path) -> Path:
-    place = directory / shard.QUARANTINE / str(time.time_ns())
-    files.make_dir_durable(place)
-    return place
 
 
 def _remove_unfinished(directory: Path) -> None:

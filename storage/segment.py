@@ -6,6 +6,7 @@ the table, and can be rebuilt from them.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from vectoray.core.model import FloatMatrix, FloatVector, IndexOptions, Metric
 # More than are asked for: rounding to the graph's number type misplaces close neighbours.
 _SLACK = 16
 # Of rows that match a filter, the graph is asked for this many times as many as are needed.
-_FILTER_SURPLUS = 1.5
+_FILTER_SURPLUS = 2.0
 # To walk past a candidate costs about as much as to compare with this many rows one by one.
 _CANDIDATE_COST = 6
 
@@ -98,7 +99,7 @@ class Segment:
         self.text_index = TextIndex(directory / segment_files.TEXT, len(self))
         self._filter_index = FilterIndex(directory / segment_files.FILTERS, len(self))
         self._matches = MatchCache()
-        self._min_candidates = options.ef_search
+        self._ef_search = options.ef_search
         self.size_bytes = sum(path.stat().st_size for path in directory.iterdir())
 
     def __len__(self) -> int:
@@ -199,8 +200,9 @@ class Segment:
         if matches is not None and not matches.count:
             return np.empty(0, dtype=np.int64)
         share = 1.0 if matches is None else matches.count / len(self)
-        count = max(int(_FILTER_SURPLUS * wanted.k / share), 2 * wanted.k) + _SLACK
-        count = max(count, self._min_candidates)
+        count = max(
+            int(_FILTER_SURPLUS * wanted.k / share) + _SLACK, int((self._ef_search + wanted.k) / sqrt(share))
+        )
         most = len(self) if matches is None else matches.count
         while self.graph is not None and count * _CANDIDATE_COST < most:
             rows = self.graph.candidates(wanted.direction, count)

@@ -46,6 +46,12 @@ class StorageSettings(BaseModel):
         le=86_400,
         description="Seconds. Acknowledged writes go to the LanceDB table at the latest after this time.",
     )
+    table_versions_keep_s: float = Field(
+        default=600.0,
+        ge=0,
+        le=31_536_000,
+        description="Seconds. The LanceDB table can be read as it was at any moment of this time.",
+    )
     max_pending_bytes: int = Field(
         default=256 * 2**20,
         ge=2**20,

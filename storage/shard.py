@@ -1,5 +1,6 @@
 """What a shard is, written into its folder once, so that the folder explains itself."""
 
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -97,3 +98,10 @@ def check_batch(spec: ShardSpec, batch: PointBatch) -> None:
             payload.decode()
     except UnicodeError:
         raise InvalidRequest("An id, a text or a payload is not valid Unicode text.") from None
+
+
+def new_quarantine(directory: Path) -> Path:
+    """Make a folder in the shard for what could not be read; nothing in it is ever removed."""
+    place = directory / QUARANTINE / str(time.time_ns())
+    files.make_dir_durable(place)
+    return place

@@ -41,6 +41,7 @@ from vectoray.core.errors import (
     CorruptData,
     InvalidRequest,
     Overloaded,
+    ShardLocked,
     Unavailable,
 )
 from vectoray.core.filters import Filter
@@ -90,6 +91,7 @@ class ShardWriter:
         try:
             self._wal = WriteLog(directory / shard.LOG)
             self._manifest, self._view = recover(directory, self.spec, self._wal)
+            self._mark_adopted()
             self._counter = GenerationCounter(directory / shard.COUNTER, writable=True)
             self._counter.publish_seq(self._view.head.seq)
             self._counter.publish_generation(self._manifest.generation)
@@ -337,6 +339,7 @@ class ShardWriter:
             with self._commits.paused():
                 parts = self._manifest.jobs.get(job, ())
                 if part in parts:
+                    self._mark_adopted()
                     return False
                 self._adopt(fragments, {**self._manifest.jobs, job: tuple(sorted((*parts, part)))})
             for fragment in fragments:
@@ -390,7 +393,13 @@ class ShardWriter:
             ),
             lambda: self._view.adopt(lives, seq, adopted_ms),
         )
+        self._mark_adopted()
         self._counter.publish_seq(seq)
+
+    def _mark_adopted(self) -> None:
+        with files.disk_errors("committing a bulk load"):
+            for first, _ in self._manifest.adopted:
+                self._wal.mark_adopted(first)
 
     @contextmanager
     def hold(self) -> Iterator[list[Path]]:
@@ -442,10 +451,8 @@ class ShardWriter:
         """Bring the table from one state to a later one, in steps of bounded memory.
 
         Returns:
-            Whether the log, the adopted segments, and what the disk said of the table before, allow that.
+            Whether the log, the adopted segments and the table allow that.
         """
-        if not self._table.is_durable:
-            return False
         try:
             for first, last in self._manifest.adopted:
                 if start >= last:
@@ -457,7 +464,7 @@ class ShardWriter:
             if start < through:
                 self._flush_log(start, through)
         except (CorruptData, FileNotFoundError) as error:
-            # What it held is in the live points, too.
+            # What the log or the table held is in the live points, too.
             _log.warning("table_rewritten_from_live_points", reason=str(error))
             return False
         return True
@@ -581,7 +588,12 @@ class ShardWriter:
         with self._maintenance_lock:
             if self.broken or self._released:
                 raise Unavailable("The shard is closed, or must be opened again after an error.")
-            yield
+            try:
+                yield
+            except ShardLocked:
+                # A later owner has the table: this one must not acknowledge anything more.
+                self._commits.broken = True
+                raise
 
     def _publish(self, manifest: Manifest, follow: Callable[[], None] | None = None) -> None:
         """Make a manifest the current one; the view follows; then remove what is no longer named."""
@@ -619,7 +631,14 @@ class ShardWriter:
 
     @cached_property
     def _table(self) -> "PointTable":
-        return open_table(self._directory, self.spec)
+        # Not before the first flush: a shard can be opened, and read, on a full disk.
+        self._publish(replace(self._manifest, epoch=self._manifest.epoch + 1))
+        return open_table(
+            self._directory,
+            self.spec,
+            epoch=self._manifest.epoch,
+            keep_versions_s=self._settings.table_versions_keep_s,
+        )
 
     # The maintenance thread.
 

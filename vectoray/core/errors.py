@@ -9,6 +9,7 @@ VectorayError
   NotFound
     CollectionNotFound
     PointNotFound
+    VersionNotFound         a past version of a table that is not kept
   Conflict                  the caller's change contradicts what is there
     CollectionExists
   Unauthenticated           no credential where one is needed, or a wrong one
@@ -27,7 +28,7 @@ define ``__init__``, so every error crosses processes intact by pickle; ``detail
 client may see.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import ClassVar
 
@@ -42,6 +43,7 @@ class ErrorCode(StrEnum):
     BODY_TOO_LARGE = "body_too_large"
     COLLECTION_NOT_FOUND = "collection_not_found"
     POINT_NOT_FOUND = "point_not_found"
+    VERSION_NOT_FOUND = "version_not_found"
     CONFLICT = "conflict"
     COLLECTION_EXISTS = "collection_exists"
     UNAUTHENTICATED = "unauthenticated"
@@ -144,6 +146,24 @@ class PointNotFound(NotFound):
         return cls(
             f"Vector '{point_id}' does not exist in collection '{collection}'.",
             {"collection": collection, "vector_id": point_id},
+        )
+
+
+class VersionNotFound(NotFound):
+    """A past version of a table that is not there, or no more."""
+
+    code = ErrorCode.VERSION_NOT_FOUND
+
+    @classmethod
+    def of(cls, wanted: str, versions: Sequence[tuple[int, str]]) -> "VersionNotFound":
+        """Build the message for a version, or a time, and the (version, time) pairs there are."""
+        there = ", ".join(f"{version} ({created})" for version, created in versions[-5:]) or "none"
+        return cls(
+            f"The table has no version {wanted}; there are {len(versions)}, the newest: {there}.",
+            {
+                "version": wanted,
+                "versions": [{"version": version, "created": at} for version, at in versions],
+            },
         )
 
 
