@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -198,16 +199,17 @@ def _approximate(
     number: Any = np.float64 if wide else np.float32
     asked = query.astype(number)
     values = np.empty(count, dtype=np.float64)
-    for start in range(0, count, _BLOCK_ROWS):
-        at = slice(start, start + _BLOCK_ROWS)
-        block = (vectors[at] if everything else vectors[rows[at]]).astype(number, copy=False)
-        # Rows that nobody asked about may be extreme.
-        with np.errstate(over="ignore", invalid="ignore"):
+    unasked = len(rows) < count
+    # Rows that nobody asked about may be extreme.
+    with np.errstate(over="ignore", invalid="ignore") if unasked else nullcontext():
+        for start in range(0, count, _BLOCK_ROWS):
+            at = slice(start, start + _BLOCK_ROWS)
+            block = (vectors[at] if everything else vectors[rows[at]]).astype(number, copy=False)
             if metric is Metric.EUCLIDEAN:
                 values[at] = -np.sqrt(np.square(block - asked).sum(axis=1))
             else:
                 values[at] = block @ asked
-    if everything and len(rows) < count:
+    if unasked:
         values = values[rows]
     if metric is Metric.COSINE:
         divisors = _wide_norms(vectors, rows) if wide else lengths[rows].astype(np.float64)
