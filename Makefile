@@ -1,7 +1,7 @@
 # Everything a developer types. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check down clean format config lock install-server bench-storage
+.PHONY: help install demo test nightly check down clean format config lock install-server bench-storage
 
 PORT ?= 8000
 PYTHON ?= python3
@@ -22,6 +22,9 @@ demo: install-server ## Start a server, ingest the examples, ask three questions
 
 test: install ## Run all tests
 	@$(BIN)/pytest
+
+nightly: install ## Look further for lost writes, and break the storage on purpose (about an hour)
+	@scripts/nightly.sh
 
 check: install ## Format, lint, types, import rules and unit tests, in under a minute
 	@$(BIN)/ruff format --check --quiet

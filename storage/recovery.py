@@ -30,6 +30,10 @@ def recover(directory: Path, spec: shard.ShardSpec, log: WriteLog) -> tuple[Mani
     """
     for name in (shard.LOG, shard.SEGMENTS, shard.DEAD):
         files.make_dir_durable(directory / name)
+        # The last owner may have been killed between giving a name and making it durable. What this one
+        # shows to others must not be gone after a loss of power.
+        files.fsync_dir(directory / name)
+    files.fsync_dir(directory)
     _remove_unfinished(directory)
     try:
         manifest, view = _open(directory, spec, log)
@@ -75,7 +79,9 @@ def open_table(directory: Path, spec: shard.ShardSpec, *, epoch: int, keep_versi
 
 def _open(directory: Path, spec: shard.ShardSpec, log: WriteLog) -> tuple[Manifest, ShardView]:
     generations = manifest_generations(directory)
-    if not generations and (directory / shard.QUARANTINE).exists():
+    # A table that was put aside says nothing of the manifests.
+    put_aside = {path.name for path in (directory / shard.QUARANTINE).glob("*/*")}
+    if not generations and shard.SEGMENTS in put_aside:
         raise CorruptData("A rebuild of the shard was cut short.")
     manifest = read_manifest(directory, generations[0]) if generations else Manifest()
     view, _ = open_view(directory, spec, manifest, verify=True)
