@@ -1,16 +1,15 @@
 """Row: segments built by worker processes, made visible by the shard's owner in one commit."""
 
-import importlib
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from scripts.bench.context import Context
 from scripts.bench.corpus import load_corpus, point_id
 from scripts.bench.measurement import Figure, Measurement
 from scripts.bench.processes import workers
 from scripts.bench.shards import anatomy, open_shard, settle
+from storage.bulk import write_fragment
 from vectoray.core.model import SearchQuery
 
 _ROWS = 100_000
@@ -18,32 +17,25 @@ _FRAGMENTS = 4
 _WORKERS = 2
 _CHECKS = 200
 _REQUIRED = 6000.0
+_JOB, _PART = "bench", "all"
 
 
 def measure_bulk(context: Context) -> Measurement:
     """Two workers build four segments; the time ends when the points can be searched."""
     rows = context.scaled(_ROWS)
-    try:
-        importlib.import_module("storage.bulk")
-    except ImportError:
-        return _result(rows, None, None, notes=("not built yet",))
     corpus = context.corpus(_ROWS)
     directory = context.work / "bulk"
     starts = [rows * part // _FRAGMENTS for part in range(_FRAGMENTS + 1)]
     with open_shard(directory, corpus.vectors.shape[1]) as writer, workers(_WORKERS) as pool:
-        owner: Any = writer
         # Starting Python and opening the corpus is no part of the load.
         list(pool.map(_prepare, [rows] * _WORKERS))
         began_s = time.perf_counter()
-        parts = [
-            pool.submit(_build, directory, start, stop, f"fragment-{start:09d}")
-            for start, stop in pairwise(starts)
-        ]
+        parts = [pool.submit(_build, directory, start, stop) for start, stop in pairwise(starts)]
         fragments = [part.result() for part in parts]
         built_s = time.perf_counter()
-        fresh = owner.commit_fragments("bench", "all", fragments)
+        fresh = writer.commit_fragments(_JOB, _PART, fragments)
         committed_s = time.perf_counter()
-        again = owner.commit_fragments("bench", "all", fragments)
+        again = writer.commit_fragments(_JOB, _PART, fragments)
         lost = 0 if fresh and not again else _CHECKS
         for row in range(0, rows, max(1, rows // _CHECKS)):
             hits = writer.search(SearchQuery(corpus.vectors[row], top_k=10))
@@ -66,7 +58,7 @@ def measure_bulk(context: Context) -> Measurement:
     )
 
 
-def _result(rows: int, rate: float | None, lost: int | None, *, notes: tuple[str, ...]) -> Measurement:
+def _result(rows: int, rate: float, lost: int, *, notes: tuple[str, ...]) -> Measurement:
     return Measurement(
         "bulk",
         (
@@ -78,12 +70,8 @@ def _result(rows: int, rate: float | None, lost: int | None, *, notes: tuple[str
 
 
 def _prepare(rows: int) -> None:
-    importlib.import_module("storage.bulk")
     load_corpus(rows)
 
 
-def _build(directory: Path, start: int, stop: int, name: str) -> Path:
-    bulk: Any = importlib.import_module("storage.bulk")
-    batch = load_corpus(stop).batch(start, stop)
-    path: Path = bulk.write_fragment(directory, batch, name)
-    return path
+def _build(directory: Path, start: int, stop: int) -> Path:
+    return write_fragment(directory, _JOB, _PART, load_corpus(stop).batch(start, stop))
