@@ -37,6 +37,9 @@ def plan(
 ) -> tuple[str, ...]:
     """The segments to merge next, the one whose graph may grow first; none when all is well.
 
+    Applied until there is none, it leaves fewer than ``merge_factor`` segments, or one with graphs, between
+    any size and the next that is ``merge_factor`` times as large.
+
     Args:
         sizes: The segments there are.
         merge_factor: Smaller segments join one when together they have this part of its rows; without graphs,
@@ -48,36 +51,54 @@ def plan(
         if size.live < _MIN_LIVE * size.rows:
             return (size.name,)
     ascending = sorted(sizes, key=lambda size: size.live)
-    group: list[SegmentSize] = []
-    if with_graphs:
-        group = _within([size for size in ascending if not size.indexed and size.rows < max_rows], max_rows)
-        if sum(size.live for size in group) < GRAPH_MIN_ROWS:
-            group = []
-    waiting = bool(group)
-    total = sum(size.live for size in group)
-    for size in ascending:
-        if size in group:
-            continue
-        if group and (total * merge_factor < size.live or total + size.live > max_rows):
-            break
-        group.append(size)
-        total += size.live
-    least = 2 if with_graphs else merge_factor
-    if not waiting and len(group) < least:
-        return ()
+    group = _without_graph(ascending, max_rows) if with_graphs else []
+    if group:
+        rest = [size for size in ascending if size not in group]
+        group = _joined(group, rest, merge_factor, max_rows)
+    else:
+        # From the smallest on: one that is too small to join the next keeps no others apart.
+        least = 2 if with_graphs else merge_factor
+        runs = (
+            _joined([size], ascending[at:], merge_factor, max_rows)
+            for at, size in enumerate(ascending, start=1)
+        )
+        group = next((run for run in runs if len(run) >= least), [])
     group.sort(key=lambda size: (not _may_grow(size), -size.live))
     return tuple(size.name for size in group)
 
 
-def _may_grow(size: SegmentSize) -> bool:
-    return size.indexed and size.live >= MIN_LIVE_TO_GROW * size.rows
+def _without_graph(ascending: Sequence[SegmentSize], max_rows: int) -> list[SegmentSize]:
+    """Segments that wait for a graph, to get one together; none while it would not pay.
 
-
-def _within(ascending: Sequence[SegmentSize], max_rows: int) -> list[SegmentSize]:
-    """As many of the smallest as together stay within the bound; one at least."""
+    The largest is among them, however large, and as many others as stay within the bound with it.
+    """
     group: list[SegmentSize] = []
+    for size in reversed(ascending):
+        if not size.indexed and (not group or _fits(group, size, max_rows)):
+            group.append(size)
+    return group if _live(group) >= GRAPH_MIN_ROWS else []
+
+
+def _joined(
+    group: list[SegmentSize], ascending: Sequence[SegmentSize], merge_factor: int, max_rows: int
+) -> list[SegmentSize]:
+    """The group and those larger ones, one after the other, of which it is a good part."""
+    group = list(group)
     for size in ascending:
-        if group and sum(other.live for other in group) + size.live > max_rows:
+        if _live(group) * merge_factor < size.live or not _fits(group, size, max_rows):
             break
         group.append(size)
     return group
+
+
+def _fits(group: Sequence[SegmentSize], size: SegmentSize, max_rows: int) -> bool:
+    # A segment whose graph grows keeps its dead rows.
+    return sum(one.rows if _may_grow(one) else one.live for one in (*group, size)) <= max_rows
+
+
+def _live(group: Sequence[SegmentSize]) -> int:
+    return sum(size.live for size in group)
+
+
+def _may_grow(size: SegmentSize) -> bool:
+    return size.indexed and size.live >= MIN_LIVE_TO_GROW * size.rows

@@ -29,7 +29,8 @@ _SELF_RECALL_SAMPLE = 256
 _SELF_RECALL_MIN = 0.98
 _SELF_RECALL_TOP = 10
 _INT8_MAX = 127.0
-_LEAST = np.finfo(np.float32).tiny
+# Less than the largest component of any direction, and not so little that to divide by it overflows.
+_LEAST = np.float32(1e-30)
 _METRICS = {Metric.COSINE: "cos", Metric.DOT: "ip", Metric.EUCLIDEAN: "l2sq"}
 
 

@@ -24,13 +24,14 @@ class StorageSettings(BaseModel):
     )
     merge_max_rows: int = Field(
         default=2_000_000,
-        ge=1,
+        ge=4096,
         description="Rows. Merging makes no larger segment. While it grows, a segment's graph is in memory: "
         "about dimension + 200 bytes a row.",
     )
     max_unindexed_rows: int = Field(
         default=65_536,
-        ge=1,
+        # Fewer may never get a graph: then writers would wait for ever.
+        ge=4096,
         description="Rows. Writers wait while more sealed rows than this have no graph yet and are searched "
         "one by one.",
     )

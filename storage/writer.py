@@ -259,16 +259,17 @@ class ShardWriter:
         last_write_ms = head.last_write_ms
         if through < head.seq and count:
             last_write_ms = int(head.tail.updated_ms[count - 1])
-        self._publish(
-            replace(
-                self._manifest,
-                sealed_seq=through,
-                segments=(*self._manifest.segments, *([segment.name] if segment else [])),
-                dead=self._dead_rows(head, through),
-                last_write_ms=max(self._manifest.last_write_ms, last_write_ms),
-            ),
-            lambda: self._view.replace_tail(count, rows, segment),
-        )
+        with self._removed_if_unnamed(segment):
+            self._publish(
+                replace(
+                    self._manifest,
+                    sealed_seq=through,
+                    segments=(*self._manifest.segments, *([segment.name] if segment else [])),
+                    dead=self._dead_rows(head, through),
+                    last_write_ms=max(self._manifest.last_write_ms, last_write_ms),
+                ),
+                lambda: self._view.replace_tail(count, rows, segment),
+            )
 
     def merge(self) -> bool:
         """Merge the segments that `storage.compaction.plan` names, and build or grow their graph.
@@ -289,7 +290,10 @@ class ShardWriter:
                 name = self._new_name()
             # Without the lock: meanwhile rows are sealed, and rows of these segments may end.
             segment = self._merge(name, merged, rows)
-            with self._owned():
+            with self._owned(), self._removed_if_unnamed(segment):
+                # A bulk load ends rows in copies, which have taken the places of those that we began with.
+                lives = {live.segment.name: live for live in self._view.head.segments}
+                merged = [lives[live.segment.name] for live in merged]
                 gone = {live.segment.name for live in merged}
                 kept = [name for name in self._manifest.segments if name not in gone]
                 dead = {name: file for name, file in self._manifest.dead.items() if name not in gone}
@@ -495,11 +499,14 @@ class ShardWriter:
     def _flush_adopted(self, first: int, last: int) -> None:
         """Bring the table from write ``first - 1`` to write ``last`` by the rows of adopted segments.
 
-        Those that a merge has left out by now were replaced or deleted by later writes, which follow.
+        Without those that later ones among them replaced. What a merge has left out, or was dead when the
+        shard was opened, was replaced or deleted by later writes, which follow.
         """
         for live in self._view.head.segments:
             seqs = live.segment.seqs
-            rows = np.flatnonzero((seqs >= np.uint64(first)) & (seqs <= np.uint64(last)))
+            of_run = (seqs >= np.uint64(first)) & (seqs <= np.uint64(last))
+            # The earlier of two rows of an id may come last: merging changes the order of the segments.
+            rows = np.flatnonzero(of_run & (live.killed_at > np.uint64(last)))
             for at in range(0, len(rows), _ADOPTED_STEP):
                 self._table.put(live.segment.take(rows[at : at + _ADOPTED_STEP]))
         self._table.complete(last)
@@ -526,7 +533,22 @@ class ShardWriter:
         return self._open(directory)
 
     def _open(self, directory: Path) -> Segment:
-        return Segment(directory, self.spec.metric, self.spec.index, verify=False)
+        try:
+            return Segment(directory, self.spec.metric, self.spec.index, verify=False)
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+
+    @contextmanager
+    def _removed_if_unnamed(self, segment: Segment | None) -> Iterator[None]:
+        """Remove a new segment if an error comes before a manifest names it."""
+        try:
+            yield
+        except BaseException:
+            # Or else each attempt on a full disk leaves a segment more.
+            if segment is not None and not self.broken and segment.name not in self._manifest.segments:
+                shutil.rmtree(segment.directory, ignore_errors=True)
+            raise
 
     def _new_name(self) -> str:
         """A name for a segment. It is used up even if the segment is never made."""

@@ -41,7 +41,7 @@ class _Load:
 
 
 def measure_batches(context: Context) -> Measurement:
-    """Three writers with a batch each in flight; the time ends when all points are in graphs and the table."""
+    """Three writers with a batch each in flight; the time ends when all are in graphs and in the table."""
     rows = context.scaled(ROWS)
     corpus = context.corpus(ROWS)
     batches = [corpus.batch(at, min(at + BATCH_ROWS, rows)) for at in range(0, rows, BATCH_ROWS)]

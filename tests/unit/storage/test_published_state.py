@@ -81,7 +81,8 @@ def test_a_seal_of_the_oldest_writes_publishes_their_state_not_a_later_one(
 def test_segments_of_mostly_dead_rows_are_rewritten_whatever_their_size(
     open_shard: OpenShard, tmp_path: Path
 ) -> None:
-    writer = open_shard(merge_max_rows=10)
+    writer = open_shard()
+    writer._settings = writer._settings.model_copy(update={"merge_max_rows": 10})
     names = [f"p{row:02d}" for row in range(40)]
     writer.upsert(batch_of(names, clustered(40))).result()
     writer.seal()

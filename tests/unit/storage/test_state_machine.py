@@ -14,6 +14,7 @@ from typing import Any
 
 import lance
 import numpy as np
+import orjson
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -32,6 +33,7 @@ from storage.settings import StorageSettings
 from storage.shard import ShardSpec, create_shard
 from storage.writer import ShardWriter
 from tests.unit.storage.durable_image import DurableImage
+from tests.unit.storage.hybrid_oracle import Live, assert_hybrid_as_brute_force
 from tests.unit.storage.oracle import (
     DeleteIds,
     DeleteWhere,
@@ -45,6 +47,7 @@ from tests.unit.storage.oracle import (
     table_points,
 )
 from vectoray.core.filters import And, Contains, Eq, Exists, Filter, In, Not, Or, Prefix, Range
+from vectoray.core.hybrid import Fusion, HybridQuery, ReciprocalRank, Weighted
 from vectoray.core.model import IndexOptions, Metric, SearchQuery, WriteMode
 
 NIGHTLY = settings.get_current_profile_name() == "nightly"
@@ -296,7 +299,39 @@ class ShardMachine(RuleBasedStateMachine):
                 assert (hit.vector is not None) == include_vectors
                 assert hit.vector is None or tuple(hit.vector) == row.vector
 
-    # A rule for hybrid search belongs here: `ShardWriter.search_hybrid` against a fusion of two brute forces.
+    @rule(
+        vector=st.one_of(st.none(), vectors),
+        text=st.sampled_from(["text", "unicode text", "absent", ""]),
+        top_k=st.integers(1, 14),
+        chosen=filters,
+        fusion=st.sampled_from([Weighted(), Weighted(0.0, 1.0), ReciprocalRank()]),
+    )
+    def search_hybrid(
+        self,
+        vector: tuple[float, ...] | None,
+        text: str,
+        top_k: int,
+        chosen: tuple[Filter | None, Test],
+        fusion: Fusion,
+    ) -> None:
+        self.count("search_hybrid")
+        condition, test = chosen
+        query = HybridQuery(
+            None if vector is None else np.array(vector, dtype=np.float32),
+            text,
+            top_k,
+            condition,
+            include_vectors=top_k % 2 == 0,
+            fusion=fusion,
+        )
+        points = {
+            name: Live(np.array(point.row.vector, dtype=np.float32), point.row.text, point.row.payload)
+            for name, point in self.oracle.points.items()
+        }
+        for searched in (self.writer, self.reader):
+            assert_hybrid_as_brute_force(
+                searched, points, query, self.metric, lambda payload: test(orjson.loads(payload))
+            )
 
     # What its owner does.
 
