@@ -23,7 +23,7 @@ from storage.rows import SegmentRows
 from storage.text_index import TextIndex
 from vectoray.core.errors import CorruptData
 from vectoray.core.filters import Filter
-from vectoray.core.model import FloatMatrix, FloatVector, IndexOptions, Metric
+from vectoray.core.model import FloatVector, IndexOptions, Metric
 
 # More than are asked for: rounding to the graph's number type misplaces close neighbours.
 _SLACK = 16
@@ -75,7 +75,7 @@ class Segment:
             fields = pa.ipc.open_file(pa.memory_map(str(directory / segment_files.ROWS))).get_batch(0)
             writes = pa.ipc.open_file(pa.memory_map(str(directory / segment_files.WRITES))).get_batch(0)
             index = pa.ipc.open_file(pa.memory_map(str(directory / segment_files.IDS))).get_batch(0)
-            self.vectors: FloatMatrix = np.load(directory / segment_files.VECTORS, mmap_mode="r")
+            self.vectors = segment_files.map_vectors(directory / segment_files.VECTORS)
             self._hashes: npt.NDArray[np.uint64] = numbers(index["hash"], np.uint64)
             self._hash_rows: npt.NDArray[np.uint32] = numbers(index["row"], np.uint32)
             self.lengths: FloatVector = numbers(fields["length"], np.float32)
@@ -88,8 +88,6 @@ class Segment:
             )
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise CorruptData("A segment is incomplete.") from error
-        # A view of the mapping without the subclass, whose every slice costs a microsecond.
-        self.vectors = self.vectors.view(np.ndarray)
         if not len(self.vectors) == len(self._hashes) == len(self.seqs) == description.rows:
             raise CorruptData("A segment's files are of different lengths.")
         self.graph = (

@@ -13,6 +13,7 @@
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,6 +51,13 @@ _DESCRIPTION = "segment.json"
 _FORMAT = 2
 # Below this many rows a scan is as quick as the graph (ray-facts: 2k rows 0.14 ms), and it is exact.
 GRAPH_MIN_ROWS = 1024
+# A NumPy file of version 1.0: its magic, the length of its header, the header.
+_NPY_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00(?P<length>..)"
+    rb"{'descr': '<f4', 'fortran_order': False, 'shape': \((?P<rows>\d+), (?P<dimension>\d+)\)",
+    re.DOTALL,
+)
+_NPY_HEADER_BYTES = 128
 _BLOCK_ROWS = 4096
 
 Rows = npt.NDArray[np.int64]
@@ -194,7 +202,7 @@ def merge_segments(
         )
         merge_text_indexes(temporary / TEXT, [(part.text_index, rows) for part, rows in parts])
         if _wants_graph(options, count):
-            vectors: FloatMatrix = np.load(temporary / VECTORS, mmap_mode="r").view(np.ndarray)
+            vectors = map_vectors(temporary / VECTORS)
             first, first_rows = parts[0]
             if first.graph is not None and len(first_rows) == len(first):
                 graph = Graph.open(first.directory / GRAPH, metric, options, mapped=False)
@@ -311,6 +319,25 @@ def _write_vectors(directory: Path, dimension: int, rows: int, blocks: Iterable[
         np.lib.format.write_array_header_1_0(file, header)
         for block in blocks:
             file.write(np.ascontiguousarray(block, dtype="<f4").data)
+
+
+def map_vectors(path: Path) -> FloatMatrix:
+    """Map what `_write_vectors` wrote: float32, shape (rows, dimension).
+
+    Not by `numpy.load`, which parses the header as Python: before 3.11.8 and 3.12.2 CPython may fail at that
+    with a SystemError while another thread does the same (python/cpython#106905).
+
+    Raises:
+        OSError, ValueError: It is missing or cut short.
+    """
+    with path.open("rb") as file:
+        header = _NPY_HEADER.match(file.read(_NPY_HEADER_BYTES))
+    if header is None:
+        raise ValueError("not a NumPy file of float32 vectors")
+    offset = 10 + int.from_bytes(header["length"], "little")
+    shape = (int(header["rows"]), int(header["dimension"]))
+    # Without the subclass, whose every slice costs a microsecond.
+    return np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=shape).view(np.ndarray)
 
 
 def _write_rows(directory: Path, columns: Mapping[str, Any]) -> None:
