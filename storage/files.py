@@ -8,16 +8,19 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import xxhash
 
-from vectoray.core.errors import CorruptData, InternalError, ShardLocked, StorageFull
+from vectoray.core.errors import Conflict, CorruptData, InternalError, ShardLocked, StorageFull
 
 TEMPORARY_PREFIX = ".tmp-"
 
+_BLOCK_BYTES = 1 << 22
+_TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -66,9 +69,7 @@ def write_durable(path: Path, data: bytes | memoryview) -> None:
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
+            _write_all(descriptor, data)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -89,21 +90,66 @@ def write_durable(path: Path, data: bytes | memoryview) -> None:
         raise
 
 
+def _write_all(descriptor: int, data: bytes | memoryview) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
 def publish_dir(temporary: Path, final: Path) -> None:
-    """Fsync every file of a finished folder, then give the folder its final name durably.
+    """Fsync everything in a finished folder, then give the folder its final name durably.
 
     Raises:
-        OSError: Nothing has the final name.
+        OSError: Nothing new has the final name.
     """
-    for path in temporary.iterdir():
-        fsync_file(path)
-    fsync_dir(temporary)
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for folder, _, names in os.walk(temporary, topdown=False, onerror=refuse):
+        for name in names:
+            fsync_file(Path(folder, name))
+        fsync_dir(Path(folder))
     temporary.rename(final)
     try:
         fsync_dir(final.parent)
     except OSError:
         final.rename(temporary)
         raise
+
+
+def publish_new_dir(temporary: Path, final: Path) -> None:
+    """As `publish_dir`, where nothing but an empty folder may lie.
+
+    Raises:
+        Conflict: Something does.
+        OSError: Nothing new has the final name.
+    """
+    try:
+        publish_dir(temporary, final)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            raise _taken() from None
+        raise
+
+
+def refuse_if_taken(path: Path) -> None:
+    """Find out early what `publish_new_dir` would refuse.
+
+    Raises:
+        Conflict: Something other than an empty folder lies here.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise _taken()
+
+
+def _taken() -> Conflict:
+    return Conflict("Something lies in that place already, and nothing is overwritten; name a new one.")
+
+
+def make_temporary_dir(parent: Path) -> Path:
+    """A new folder that its owner alone may enter, and that `publish_dir` may rename."""
+    return Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=parent))
 
 
 def make_dir_durable(path: Path) -> None:
@@ -122,19 +168,45 @@ def checksum(data: bytes | memoryview) -> str:
     return xxhash.xxh3_64_hexdigest(data)
 
 
+def read_blocks(path: Path) -> Iterator[bytes]:
+    """A file's bytes, in blocks that fit in memory."""
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_BLOCK_BYTES):
+            yield block
+
+
+def write_blocks(path: Path, blocks: Iterable[bytes]) -> None:
+    """Write a new file in a folder that `publish_dir` will make durable."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        for block in blocks:
+            _write_all(descriptor, block)
+    finally:
+        os.close(descriptor)
+
+
 def checksum_file(path: Path) -> str:
     """XXH3-64 of a file's bytes, as hex."""
+    return checksum_blocks(read_blocks(path))
+
+
+def checksum_blocks(blocks: Iterable[bytes]) -> str:
+    """XXH3-64 of all the blocks, as hex."""
     digest = xxhash.xxh3_64()
-    with path.open("rb", buffering=0) as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
+    for block in blocks:
+        digest.update(block)
     return digest.hexdigest()
+
+
+def encode_json(value: dict[str, object]) -> bytes:
+    """A JSON object with a checksum of itself."""
+    body = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return b'{"checksum":"%s","value":%s}' % (checksum(body).encode(), body)
 
 
 def write_json_durable(path: Path, value: dict[str, object]) -> None:
     """Write a JSON object with a checksum of itself."""
-    body = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-    write_durable(path, b'{"checksum":"%s","value":%s}' % (checksum(body).encode(), body))
+    write_durable(path, encode_json(value))
 
 
 def read_json(path: Path) -> dict[str, object]:
@@ -144,8 +216,17 @@ def read_json(path: Path) -> dict[str, object]:
         CorruptData: The file is not what was written.
         FileNotFoundError: There is no such file.
     """
+    return decode_json(path.read_bytes())
+
+
+def decode_json(data: bytes) -> dict[str, object]:
+    """Read what `encode_json` made.
+
+    Raises:
+        CorruptData: It is something else.
+    """
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(data)
         value = document["value"]
         body = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
         intact = document["checksum"] == checksum(body)

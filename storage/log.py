@@ -102,9 +102,11 @@ class WriteLog:
                 break
             (self._directory / _name(start)).unlink()
 
-    def files(self) -> list[Path]:
-        """Every batch and mark that is there."""
-        return [*(self._directory / _name(start) for start in self._starts()), *self._marks()]
+    def files(self, after: int) -> list[Path]:
+        """Every mark, the batches after write ``after``, and the newest batch: it holds the count."""
+        starts = self._starts()
+        kept = [start for start in starts if start > after or start == starts[-1]]
+        return [*(self._directory / _name(start) for start in kept), *self._marks()]
 
     def _mark(self, first_seq: int) -> Path:
         return self._directory / f"{first_seq:020d}.adopted"

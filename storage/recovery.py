@@ -36,7 +36,7 @@ def recover(directory: Path, spec: shard.ShardSpec, log: WriteLog) -> tuple[Mani
     files.fsync_dir(directory)
     _remove_unfinished(directory)
     try:
-        manifest, view = _open(directory, spec, log)
+        manifest, view = open_intact(directory, spec, log)
     except CorruptData as error:
         _logger.warning("shard_rebuild_started", reason=error.message)
         manifest, view = _rebuild(directory, spec, log)
@@ -77,7 +77,12 @@ def open_table(directory: Path, spec: shard.ShardSpec, *, epoch: int, keep_versi
         return PointTable(folder, spec.dimension, epoch=epoch, keep_versions_s=keep_versions_s)
 
 
-def _open(directory: Path, spec: shard.ShardSpec, log: WriteLog) -> tuple[Manifest, ShardView]:
+def open_intact(directory: Path, spec: shard.ShardSpec, log: WriteLog) -> tuple[Manifest, ShardView]:
+    """As `recover`, but nothing is mended, and nothing is changed.
+
+    Raises:
+        CorruptData: Something is damaged.
+    """
     generations = manifest_generations(directory)
     # A table that was put aside says nothing of the manifests.
     put_aside = {path.name for path in (directory / shard.QUARANTINE).glob("*/*")}

@@ -98,6 +98,8 @@ class ShardWriter:
             self._apply_lock = threading.Lock()
             self._maintenance_lock = threading.Lock()
             self._compaction_lock = threading.Lock()
+            # Locks are taken in this order: compaction, maintenance, the pause of commits, publish, apply.
+            self._publish_lock = threading.Lock()
             self._due = threading.Event()
             self._compaction_due = threading.Event()
             self._has_room = threading.Event()
@@ -209,6 +211,11 @@ class ShardWriter:
         is_flat = self.spec.index.kind is IndexKind.FLAT
         return is_flat or self._scanned_rows() > 2 * self._settings.seal_rows
 
+    @property
+    def directory(self) -> Path:
+        """The shard's folder."""
+        return self._directory
+
     def close(self, *, flush: bool = True) -> None:
         """Commit what waits, write the table if ``flush``, and give the shard to whoever comes next.
 
@@ -226,7 +233,7 @@ class ShardWriter:
             if flush and not self.broken:
                 self.flush()
         finally:
-            with self._compaction_lock, self._maintenance_lock:
+            with self._compaction_lock, self._maintenance_lock, self._publish_lock:
                 self._released = True
                 self._counter.close()
                 self._lock.release()
@@ -409,16 +416,23 @@ class ShardWriter:
     def hold(self) -> Iterator[list[Path]]:
         """Let the shard stand still: no write is committed and nothing is published; searches go on.
 
+        Writes wait, and so does whatever would publish. Seals, merges and flushes go on up to there, so a
+        hold waits for none of them, but for a group commit or a part of a bulk load that is under way.
+        Whoever holds must not call what would wait for the end.
+
         Yields:
             The files, relative to the shard's folder, that together are the shard as it is now, without the
-            table: a shard opened without one fills a new one.
+            table: a shard opened without one fills a new one. None of them ever changes: a link made
+            meanwhile keeps it.
 
         Raises:
             Unavailable: The shard is closed, or broken.
         """
-        with self._owned(), self._commits.paused():
+        with self._commits.paused(), self._publish_lock:
+            if self.broken or self._released:
+                raise Unavailable("The shard is closed, or must be opened again after an error.")
             manifest = self._manifest
-            paths = [self._directory / shard.SPEC, *self._wal.files()]
+            paths = [self._directory / shard.SPEC, *self._wal.files(manifest.sealed_seq)]
             if manifest.generation:
                 paths.append(manifest_path(self._directory, manifest.generation))
             for name in manifest.segments:
@@ -619,30 +633,31 @@ class ShardWriter:
 
     def _publish(self, manifest: Manifest, follow: Callable[[], None] | None = None) -> None:
         """Make a manifest the current one; the view follows; then remove what is no longer named."""
-        before, manifest = self._manifest, replace(manifest, generation=self._manifest.generation + 1)
-        with files.disk_errors("publishing a manifest"):
-            try:
-                publish_manifest(self._directory, manifest)
-            except files.UnknownOutcomeError:
-                self._commits.broken = True
-                raise
-            except OSError:
-                # Or else each attempt on a full disk leaves a segment more.
-                with suppress(OSError):
-                    self._remove_dropped(manifest, before)
-                raise
-        self._manifest = manifest
-        if follow is not None:
-            try:
-                with self._apply_lock:
-                    follow()
-            except BaseException:
-                # The view is behind the manifest; only opening the shard anew mends that.
-                self._commits.broken = True
-                raise
-            self._counter.publish_generation(manifest.generation)
-            self._remove_dropped(before, manifest)
-        self._wal.drop_through(min(manifest.sealed_seq, manifest.flushed_seq))
+        with self._publish_lock:
+            before, manifest = self._manifest, replace(manifest, generation=self._manifest.generation + 1)
+            with files.disk_errors("publishing a manifest"):
+                try:
+                    publish_manifest(self._directory, manifest)
+                except files.UnknownOutcomeError:
+                    self._commits.broken = True
+                    raise
+                except OSError:
+                    # Or else each attempt on a full disk leaves a segment more.
+                    with suppress(OSError):
+                        self._remove_dropped(manifest, before)
+                    raise
+            self._manifest = manifest
+            if follow is not None:
+                try:
+                    with self._apply_lock:
+                        follow()
+                except BaseException:
+                    # The view is behind the manifest; only opening the shard anew mends that.
+                    self._commits.broken = True
+                    raise
+                self._counter.publish_generation(manifest.generation)
+                self._remove_dropped(before, manifest)
+            self._wal.drop_through(min(manifest.sealed_seq, manifest.flushed_seq))
 
     def _remove_dropped(self, before: Manifest, after: Manifest) -> None:
         """Remove the files that only the first manifest names. Mapped files outlive their names."""

@@ -10,6 +10,7 @@ VectorayError
     CollectionNotFound
     PointNotFound
     VersionNotFound         a past version of a table that is not kept
+    SnapshotNotFound
   Conflict                  the caller's change contradicts what is there
     CollectionExists
   Unauthenticated           no credential where one is needed, or a wrong one
@@ -44,6 +45,7 @@ class ErrorCode(StrEnum):
     COLLECTION_NOT_FOUND = "collection_not_found"
     POINT_NOT_FOUND = "point_not_found"
     VERSION_NOT_FOUND = "version_not_found"
+    SNAPSHOT_NOT_FOUND = "snapshot_not_found"
     CONFLICT = "conflict"
     COLLECTION_EXISTS = "collection_exists"
     UNAUTHENTICATED = "unauthenticated"
@@ -165,6 +167,12 @@ class VersionNotFound(NotFound):
                 "versions": [{"version": version, "created": at} for version, at in versions],
             },
         )
+
+
+class SnapshotNotFound(NotFound):
+    """No complete snapshot lies there."""
+
+    code = ErrorCode.SNAPSHOT_NOT_FOUND
 
 
 class Conflict(VectorayError):

@@ -14,6 +14,7 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.COLLECTION_NOT_FOUND: 404,
     ErrorCode.POINT_NOT_FOUND: 404,
     ErrorCode.VERSION_NOT_FOUND: 404,
+    ErrorCode.SNAPSHOT_NOT_FOUND: 404,
     ErrorCode.CONFLICT: 409,
     ErrorCode.COLLECTION_EXISTS: 409,
     ErrorCode.UNAUTHENTICATED: 401,
