@@ -169,6 +169,8 @@ class Trial:
         try:
             found = points_of(writer, DIMENSION)
             assert found in self._allowed(), differences(found, self._allowed())
+            rebuilt = list((directory / shard.QUARANTINE).glob(f"*/{shard.SEGMENTS}"))
+            assert not rebuilt, "what the manifest names did not survive"
             reader = ShardReader(directory)
             assert points_of(reader, DIMENSION) == found
             reader.close()
