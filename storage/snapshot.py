@@ -326,7 +326,6 @@ def _fill_table(folder: Path, manifest: Manifest, view: ShardView) -> None:
     filled = replace(
         manifest,
         generation=manifest.generation + 1,
-        epoch=manifest.epoch + 1,
         flushed_seq=view.head.seq,
         adopted=(),
     )

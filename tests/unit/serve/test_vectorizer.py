@@ -46,7 +46,7 @@ def test_every_metric_has_a_name() -> None:
 
 def test_index_options_default_to_the_documented_ones() -> None:
     body = wire.CreateCollection(name="a", dimension=1, metric="cosine")
-    assert translate.new_collection(body).index == IndexOptions()
+    assert translate.new_collection(body).index == IndexOptions(ef_construction=200)
     assert wire.HnswConfig().model_dump() == {"m": 16, "ef_construction": 200, "ef_search": 64, "seed": 42}
 
 

@@ -236,6 +236,7 @@ def test_rows_of_a_bulk_load_are_in_and_are_not_loaded_twice_into_the_restored_s
     restore(tmp_path / "s", [tmp_path / "restored"])
 
     restored = open_at(tmp_path / "restored", make=False)
+    assert restored._manifest.adopted == ()
     again = write_fragment(restored.directory, "job", "0", batch)
     assert not restored.commit_fragments("job", "0", [again])
     assert contents(restored) == then
