@@ -12,6 +12,8 @@ from storage.segment_files import GRAPH_MIN_ROWS
 
 # Segments with a smaller share of live rows are rewritten without the dead ones.
 _MIN_LIVE = 0.5
+# Rows that get into a graph in one step, about: writers may have to wait for its end.
+_STEP_ROWS = 32_768
 # A graph with a smaller share of live rows does not grow: a new one is built without the dead.
 MIN_LIVE_TO_GROW = 0.8
 
@@ -70,11 +72,12 @@ def plan(
 def _without_graph(ascending: Sequence[SegmentSize], max_rows: int) -> list[SegmentSize]:
     """Segments that wait for a graph, to get one together; none while it would not pay.
 
-    The largest is among them, however large, and as many others as stay within the bound with it.
+    The largest is among them, however large, and as many others as stay within the bounds with it.
     """
+    bound = min(max_rows, _STEP_ROWS)
     group: list[SegmentSize] = []
     for size in reversed(ascending):
-        if not size.indexed and (not group or _fits(group, size, max_rows)):
+        if not size.indexed and (not group or _fits(group, size, bound)):
             group.append(size)
     return group if _live(group) >= GRAPH_MIN_ROWS else []
 

@@ -69,7 +69,7 @@ _FLUSH_MAX = 2
 _ADOPTED_STEP = 16_384
 # Writers wait while the tail is this many times `seal_rows` long.
 _TAIL_MAX = 8
-_ROOM_WITHIN_S = 20.0
+_ROOM_WITHIN_S = 60.0
 _RETRY_S = 5.0
 
 
