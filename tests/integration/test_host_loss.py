@@ -1,4 +1,8 @@
-"""A shard host is killed while clients write through Ray."""
+"""A shard host is killed while clients write through Ray.
+
+Named so that it runs right after the other tests that await: Ray Serve's client of this process gives up
+listening to its controller when news arrive while the tests' event loop rests, as during those of ingestion.
+"""
 
 import asyncio
 import os
