@@ -31,6 +31,10 @@ _SELF_RECALL_TOP = 10
 _INT8_MAX = 127.0
 # Less than the largest component of any direction, and not so little that to divide by it overflows.
 _LEAST = np.float32(1e-30)
+# Rounding to int8, the coarsest type, moves a cosine by 0.0032 (one standard deviation) at most: each
+# component of both vectors by up to half a step, a 127th of the largest one, which is one at most. Rows whose
+# cosines differ by six times that of a difference keep their order.
+_UNCERTAIN_COSINE = np.float32(6 * 0.0032 * 2**0.5)
 _METRICS = {Metric.COSINE: "cos", Metric.DOT: "ip", Metric.EUCLIDEAN: "l2sq"}
 
 
@@ -93,17 +97,25 @@ class Graph:
     def __len__(self) -> int:
         return len(self._index)
 
-    def candidates(self, query: FloatVector, count: int) -> npt.NDArray[np.int64]:
-        """About the ``count`` rows nearest to a query: int64, nearest first.
+    def candidates(self, query: FloatVector, count: int) -> tuple[Rows, FloatVector]:
+        """About the ``count`` rows nearest to a query.
 
         Args:
             query: float32, shape (dimension,); under cosine a direction, see `scoring.unit`.
             count: How many.
+
+        Returns:
+            The rows, int64, nearest first, and their distances in the graph's own numbers, float32.
         """
-        keys: npt.NDArray[np.int64] = self._index.search(self._encoded(query), count, threads=1).keys.astype(
-            np.int64
-        )
-        return keys
+        found = self._index.search(self._encoded(query), count, threads=1)
+        return found.keys.astype(np.int64), found.distances
+
+    def contenders(self, rows: Rows, distances: FloatVector, k: int) -> Rows:
+        """Of `candidates`, at least ``k``, those that may be among the exact best ``k`` of them."""
+        if self._metric is not Metric.COSINE:
+            return rows
+        last = np.searchsorted(distances, distances[k - 1] + _UNCERTAIN_COSINE, side="right")
+        return rows[:last]
 
     def add(
         self,
@@ -180,9 +192,8 @@ class Graph:
             if should_stop():
                 raise BuildStoppedError
             query = np.array(vectors[row])
-            got = self.candidates(
-                scoring.unit(query) if self._metric is Metric.COSINE else query, _SELF_RECALL_TOP
-            )
+            asked = scoring.unit(query) if self._metric is Metric.COSINE else query
+            got, _ = self.candidates(asked, _SELF_RECALL_TOP)
             best = scoring.exact_scores(self._metric, query, self._best_rows(query, row, vectors, lengths))
             scores = scoring.exact_scores(self._metric, query, vectors[got])
             found += bool(len(scores) and scores.max() >= best.max())

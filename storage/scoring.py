@@ -19,6 +19,8 @@ _MAX = float(np.finfo(np.float32).max)
 # Lengths between which squares and products of float32 vectors neither vanish nor overflow.
 _FLOAT32_SAFE = (1e-18, 1e18)
 _BLOCK_ROWS = 4096
+# To score so few exactly costs less than to choose among them first.
+_FEW_ROWS = 48
 _NO_SCORES: npt.NDArray[np.float32] = np.empty(0, dtype=np.float32)
 
 
@@ -67,15 +69,22 @@ def exact_scores(metric: Metric, query: FloatVector, vectors: FloatMatrix) -> np
         return np.concatenate([exact_scores(metric, query, vectors[at : at + _BLOCK_ROWS]) for at in starts])
     wide_query = query.astype(np.float64)
     wide = vectors.astype(np.float64)
+    # One product of two rows at a time: the order of additions must not depend on how many there are.
     if metric is Metric.EUCLIDEAN:
-        distances = np.sqrt(np.square(wide - wide_query).sum(axis=1))
+        wide -= wide_query
+        distances = np.sqrt(np.vecdot(wide, wide))
         return (1.0 / (1.0 + distances)).astype(np.float32)
-    products = (wide * wide_query).sum(axis=1)
+    products = np.vecdot(wide, wide_query)
+    most = _MAX
     if metric is Metric.COSINE:
-        lengths = np.sqrt(np.square(wide).sum(axis=1)) * np.sqrt(np.square(wide_query).sum())
-        products = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
-        products = np.clip(products, -1.0, 1.0)
-    return np.clip(products, -_MAX, _MAX).astype(np.float32)
+        lengths = np.sqrt(np.vecdot(wide, wide))
+        lengths *= math.sqrt(float(wide_query.dot(wide_query)))
+        # The product with a vector of zeros is zero already.
+        np.divide(products, lengths, out=products, where=lengths > 0)
+        most = 1.0
+    np.minimum(products, most, out=products)
+    np.maximum(products, -most, out=products)
+    return products.astype(np.float32)
 
 
 class Candidates(NamedTuple):
@@ -149,7 +158,7 @@ def _near(
     metric: Metric, query: FloatVector, parts: Sequence[Candidates], k: int
 ) -> list[npt.NDArray[np.int64]]:
     """As `scan`, over several parts together."""
-    if sum(len(part.rows) for part in parts) <= k:
+    if sum(len(part.rows) for part in parts) <= max(k, _FEW_ROWS):
         return [part.rows for part in parts]
     query_length = length(query)
     values, longest = [], 0.0

@@ -1,7 +1,6 @@
 """Answers searches over one point of a shard's history: by vector, and by vector and text together."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,28 +19,26 @@ from vectoray.core.model import FloatVector, Hit, Metric, SearchQuery, SearchRes
 Rows = npt.NDArray[np.int64]
 
 
-class _Found(NamedTuple):
-    """A row of a segment, or of the tail if there is none, and its score."""
-
-    score: float
-    id: str
-    live: LiveSegment | None
-    row: int
-
-
 def search(head: Head, metric: Metric, query: SearchQuery) -> SearchResult:
     """The best live points, by exact score, best first, ties broken by id."""
     least = -np.inf if query.score_threshold is None else query.score_threshold
+    parts = _parts(head)
+    # Tuples that sort as the hits do: this runs for every search.
     found = [
-        _Found(score, _id(head, live, row), live, row)
-        for live, (rows, scores) in zip(
-            _parts(head), _nearest(head, metric, query.vector, query.top_k, query.filter), strict=True
+        (-score, _id(head, parts[part], row), part, row)
+        for part, (rows, scores) in enumerate(
+            _nearest(head, metric, query.vector, query.top_k, query.filter),
         )
         for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
         if score >= least
     ]
-    found.sort(key=lambda one: (-one.score, one.id))
-    return SearchResult(tuple(_hit(head, one, query) for one in found[: query.top_k]))
+    found.sort()
+    return SearchResult(
+        tuple(
+            _hit(head, parts[part], row, point_id, -negated, with_vector=query.include_vectors)
+            for negated, point_id, part, row in found[: query.top_k]
+        )
+    )
 
 
 def hybrid_candidates(head: Head, metric: Metric, query: HybridQuery) -> list[Candidate]:
@@ -145,13 +142,14 @@ def _text(head: Head, live: LiveSegment | None, row: int) -> str | None:
     return head.tail.texts[row] if live is None else live.segment.text(row)
 
 
-def _hit(head: Head, found: _Found, query: SearchQuery) -> Hit:
-    _, point_id, live, row = found
+def _hit(
+    head: Head, live: LiveSegment | None, row: int, point_id: str, score: float, *, with_vector: bool
+) -> Hit:
     vectors = head.vectors if live is None else live.segment.vectors
     return Hit(
         id=point_id,
-        score=found.score,
+        score=score,
         payload=_payload(head, live, row),
         text=_text(head, live, row),
-        vector=vectors[row].copy() if query.include_vectors else None,
+        vector=vectors[row].copy() if with_vector else None,
     )

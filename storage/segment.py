@@ -203,13 +203,13 @@ class Segment:
         )
         most = len(self) if matches is None else matches.count
         while self.graph is not None and count * _CANDIDATE_COST < most:
-            rows = self.graph.candidates(wanted.direction, count)
+            rows, distances = self.graph.candidates(wanted.direction, count)
             alive = killed_at[rows] > wanted.seq
             if matches is not None:
                 alive &= matches.mask[rows]
-            rows = rows[alive]
+            rows, distances = rows[alive], distances[alive]
             if len(rows) >= wanted.k:
-                return rows
+                return self.graph.contenders(rows, distances, wanted.k)
             count *= 4
         if matches is None:
             return np.flatnonzero(killed_at > wanted.seq)

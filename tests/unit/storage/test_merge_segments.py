@@ -284,7 +284,7 @@ def recall(segment: Segment, metric: Metric, queries: int = 60) -> float:
         query = (segment.vectors[row] + noise).astype(np.float32)
         best = np.argsort(-exact_scores(metric, query, segment.vectors), kind="stable")[:10]
         asked = direction(query) if metric is Metric.COSINE else query
-        found += len(np.intersect1d(segment.graph.candidates(asked, 64), best))
+        found += len(np.intersect1d(segment.graph.candidates(asked, 64)[0], best))
     return found / (10 * queries)
 
 

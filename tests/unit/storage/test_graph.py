@@ -1,0 +1,49 @@
+"""What a graph chooses: the rows that may be among the best, whatever its own numbers round to."""
+
+import numpy as np
+import pytest
+
+from storage import scoring
+from storage.graph import Graph
+from vectoray.core.model import GraphType, IndexOptions, Metric
+
+DIMENSION = 32
+
+
+def graph_of(vectors: np.ndarray, metric: Metric, numbers: GraphType) -> Graph:
+    graph = Graph.empty(vectors.shape[1], metric, IndexOptions(graph_type=numbers))
+    graph.add(np.arange(len(vectors)), lambda rows: vectors[rows], seed=1, should_stop=lambda: False)
+    return graph
+
+
+@pytest.mark.parametrize("numbers", [GraphType.I8, GraphType.BF16, GraphType.F16, GraphType.F32])
+def test_under_cosine_rows_that_the_rounding_may_have_misplaced_are_kept_and_few_others(
+    numbers: GraphType,
+) -> None:
+    rng = np.random.default_rng(3)
+    # One large component makes the steps of int8 as coarse as they get.
+    query = scoring.unit(rng.normal(size=DIMENSION).astype(np.float32) + 12 * np.eye(DIMENSION)[0])
+    near = scoring.unit(query + rng.normal(size=(30, DIMENSION)).astype(np.float32) * 0.004)
+    far = scoring.unit(query + rng.normal(size=(300, DIMENSION)).astype(np.float32) * 0.2)
+    vectors = np.concatenate([near, far]).astype(np.float32)
+    graph = graph_of(vectors, Metric.COSINE, numbers)
+    found, distances = graph.candidates(query, 200)
+    kept = graph.contenders(found, distances, 10)
+    best = np.argsort(-scoring.exact_scores(Metric.COSINE, query, vectors), kind="stable")[:10]
+    assert set(best.tolist()) <= set(kept.tolist())
+    assert len(kept) < 60
+
+
+@pytest.mark.parametrize("metric", [Metric.DOT, Metric.EUCLIDEAN])
+def test_where_distances_have_no_scale_every_candidate_is_kept(metric: Metric) -> None:
+    vectors = np.random.default_rng(4).normal(size=(200, DIMENSION)).astype(np.float32)
+    graph = graph_of(vectors, metric, GraphType.BF16)
+    found, distances = graph.candidates(vectors[0], 50)
+    assert np.array_equal(graph.contenders(found, distances, 10), found)
+
+
+def test_never_fewer_than_asked_for_are_kept() -> None:
+    vectors = np.random.default_rng(5).normal(size=(100, DIMENSION)).astype(np.float32)
+    graph = graph_of(vectors, Metric.COSINE, GraphType.AUTO)
+    found, distances = graph.candidates(scoring.unit(vectors[3]), 20)
+    assert len(graph.contenders(found, distances, 20)) == 20
