@@ -7,20 +7,15 @@ segments also names the part. See docs/adr/0015-bulk-loads.md.
 """
 
 import shutil
-import time
 import uuid
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from storage import files, shard
-from storage.head import Head, LiveSegment
 from storage.records import hash_id
 from storage.rows import SegmentRows
-from storage.segment import Segment
 from storage.segment_files import write_segment
-from storage.tail import ALIVE
 from vectoray.core.errors import InvalidRequest
 from vectoray.core.model import PointBatch
 
@@ -79,29 +74,3 @@ def remove_fragments(directory: Path, job: str) -> None:
 def _place_of(directory: Path, job: str) -> Path:
     # By hash: a job may be called anything.
     return directory / BULK / f"{hash_id(job):016x}"
-
-
-def now_ms() -> int:
-    """Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
-
-
-def adopted(head: Head, segments: Sequence[Segment]) -> tuple[LiveSegment, ...]:
-    """All segments of a shard once it has adopted some more, whose rows replace what had their ids.
-
-    Args:
-        head: The shard so far; it is not changed.
-        segments: Later ones replace what earlier ones have. Their sequence numbers follow those of the head.
-
-    Returns:
-        The segments there were, and the new ones; the ends of their rows are copies.
-    """
-    lives = [LiveSegment(live.segment, live.killed_at.copy()) for live in head.segments]
-    for segment in segments:
-        ids = segment.ids.column.to_pylist()
-        hashes = segment.hashes_by_row()
-        for live in lives:
-            for at, row in live.segment.find(ids, hashes, live.killed_at, int(ALIVE) - 1):
-                live.killed_at[row] = segment.seqs[at]
-        lives.append(LiveSegment(segment, np.full(len(segment), ALIVE, dtype=np.uint64)))
-    return tuple(lives)

@@ -11,10 +11,9 @@ from contextlib import contextmanager
 
 from storage import files
 from storage.changes import Change, DeleteMatching, Resolution
-from storage.log import WriteLog
+from storage.owned_shard import OwnedShard
 from storage.records import Records
 from storage.settings import StorageSettings
-from storage.view import ShardView
 from vectoray.core.errors import Overloaded, Unavailable
 
 
@@ -23,32 +22,27 @@ class GroupCommit:
 
     def __init__(
         self,
-        log: WriteLog,
-        view: ShardView,
+        owned: OwnedShard,
         settings: StorageSettings,
         *,
-        apply_lock: threading.Lock,
         wait_for_room: Callable[[], None],
         on_commit: Callable[[int], None],
     ) -> None:
         """Start the thread.
 
         Args:
-            log: Where groups are written.
-            view: Where they become visible.
+            owned: The shard.
             settings: Limits of a group and of the queue.
-            apply_lock: Held while the view changes.
             wait_for_room: Returns once the view has room for another group, or raises.
             on_commit: Called with the last sequence number of each durable group, before it is acknowledged.
         """
-        self._log, self._view, self._settings = log, view, settings
-        self._apply_lock, self._wait_for_room, self._on_commit = apply_lock, wait_for_room, on_commit
+        self._owned, self._settings = owned, settings
+        self._wait_for_room, self._on_commit = wait_for_room, on_commit
         self._changed = threading.Condition()
         self._committing = threading.Lock()
         self._waiting: deque[Change] = deque()
         self._waiting_bytes = 0
         self._closed = False
-        self.broken = False
         self._thread = threading.Thread(target=self._run, name="shard-commit", daemon=True)
         self._thread.start()
 
@@ -110,7 +104,7 @@ class GroupCommit:
             self._wait_for_room()
             with self._committing:
                 self._refuse_if_broken()
-                resolved = Resolution(self._view, group)
+                resolved = Resolution(self._owned.view, group)
                 if len(resolved.records):
                     self._append(resolved.records)
                     self._make_visible(resolved.records)
@@ -123,22 +117,22 @@ class GroupCommit:
     def _append(self, records: Records) -> None:
         with files.disk_errors("writing a batch"):
             try:
-                self._log.append(records)
+                self._owned.log.append(records)
             except files.UnknownOutcomeError:
                 # What is in the log is no longer what is visible; only opening the shard anew mends that.
-                self.broken = True
+                self._owned.broken = True
                 raise
 
     def _refuse_if_broken(self) -> None:
-        if self.broken:
+        if self._owned.broken:
             raise Unavailable("The shard must be opened again after an error; try again in a moment.")
 
     def _make_visible(self, records: Records) -> None:
         try:
-            with self._apply_lock:
-                self._view.apply(records)
+            with self._owned.apply_lock:
+                self._owned.view.apply(records)
             self._on_commit(records.last_seq)
         except BaseException:
             # The group is durable but not wholly visible; only opening the shard anew mends that.
-            self.broken = True
+            self._owned.broken = True
             raise

@@ -71,11 +71,9 @@ def seal_all(writer: ShardWriter, directory: Path) -> None:
         writer.seal()
 
 
-def settle(writer: ShardWriter, directory: Path) -> None:
-    """Do all the maintenance that is due, so that none runs while something is measured."""
-    seal_all(writer, directory)
-    while writer.merge():
-        pass
+def settle(writer: ShardWriter) -> None:
+    """Do what a shard does once it is at rest, so that none of it runs while something is measured."""
+    writer.optimize()
     writer.flush()
 
 
@@ -83,7 +81,7 @@ def settled_shard(directory: Path, corpus: Corpus, rows: int) -> None:
     """Make a shard of this many points, settled and cleanly stopped."""
     with open_shard(directory, corpus.vectors.shape[1]) as writer:
         load(writer, corpus, rows)
-        settle(writer, directory)
+        settle(writer)
 
 
 def copy_shard(source: Path, target: Path, *, ef_search: int | None = None) -> Path:

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 import storage
-from storage import compaction, segment_files, table
-from storage import writer as writer_module
+from storage import compaction, owned_shard, segment_files, table
 from storage.commit import GroupCommit
+from storage.merging import Merger
 from storage.settings import StorageSettings
 from storage.writer import ShardWriter
 from tests.integration.ledger import FIRST_OF_RUN, read_state
@@ -31,10 +31,10 @@ from tests.unit.storage.oracle import Operation, outcome
 from tests.unit.storage.workload import next_operation
 
 STEPS: dict[str, tuple[Any, str]] = {
-    "recover": (writer_module, "recover"),
+    "recover": (owned_shard, "recover"),
     "commit": (GroupCommit, "_commit"),
     "seal": (ShardWriter, "seal"),
-    "merge": (ShardWriter, "merge"),
+    "merge": (Merger, "merge"),
     "flush": (ShardWriter, "flush"),
     "tidy": (table.PointTable, "tidy"),
 }

@@ -47,7 +47,7 @@ def open_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open
     """
     opened: list[ShardWriter] = []
     merge_all = ShardWriter._merge_all
-    monkeypatch.setattr(ShardWriter, "_merge_all", lambda _: None)
+    monkeypatch.setattr(ShardWriter, "_merge_all", lambda *_, **__: None)
 
     def open_one(
         *,
@@ -55,7 +55,7 @@ def open_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open
         dimension: int = DIMENSION,
         index: IndexOptions | None = None,
         merges: bool = False,
-        **given: int,
+        **given: float,
     ) -> ShardWriter:
         directory = tmp_path / "shard"
         create_shard(directory, ShardSpec(dimension, metric, index or IndexOptions()))

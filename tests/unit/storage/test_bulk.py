@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storage import bulk
-from storage import writer as writer_module
+from storage import adoption, bulk, owned_shard
 from storage.bulk import write_fragment
 from storage.reader import ShardReader
 from storage.segment_files import adopt_segment
@@ -142,7 +141,7 @@ def test_a_commit_that_the_disk_refuses_changes_nothing_and_can_be_repeated(
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patched:
-        patched.setattr(writer_module, "publish_manifest", fail)
+        patched.setattr(owned_shard, "publish_manifest", fail)
         with pytest.raises(InternalError):
             writer.commit_fragments("job", "p", [part])
     assert payload_of(writer, "a") == OLD
@@ -164,7 +163,7 @@ def test_a_commit_that_is_cut_short_before_the_manifest_is_as_if_it_had_not_begu
         shutil.copytree(tmp_path / "shard", copy, ignore=shutil.ignore_patterns("LOCK"))
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(writer_module, "publish_manifest", crash)
+    monkeypatch.setattr(owned_shard, "publish_manifest", crash)
     with pytest.raises(InternalError):
         writer.commit_fragments("job", "p", [part])
     monkeypatch.undo()
@@ -191,11 +190,11 @@ def test_the_table_gets_bulk_rows_in_their_place_among_logged_writes(
     with monkeypatch.context() as patched:
         patched.setattr(PointTable, "rewrite", None)
         writer.flush()
-    rows = writer._table.read_all()
+    rows = writer._flusher.table.read_all()
     found = dict(zip(rows.ids, rows.payloads, strict=True))
     assert found == {"a": NEW, "b": NEW, "c": NEW, "d": NEWER}
-    assert writer._manifest.adopted == ()
-    assert writer._manifest.flushed_seq == writer._manifest.sealed_seq + 1 == 10
+    assert writer._owned.manifest.adopted == ()
+    assert writer._owned.manifest.flushed_seq == writer._owned.manifest.sealed_seq + 1 == 10
 
 
 def test_bulk_rows_reach_the_table_though_they_were_merged_before(
@@ -223,7 +222,7 @@ def test_writes_wait_while_a_part_is_committed_and_none_is_lost(
         waiting.append(writer.upsert(batch_of(["a"], clustered(1), NEWER)))
         adopt_segment(*given, **options)
 
-    monkeypatch.setattr(writer_module, "adopt_segment", write_meanwhile)
+    monkeypatch.setattr(adoption, "adopt_segment", write_meanwhile)
     assert writer.commit_fragments("job", "p", [part])
     waiting[0].result(10)
     assert payload_of(writer, "a") == NEWER

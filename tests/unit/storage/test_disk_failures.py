@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from usearch.index import Index
 
-from storage import files
+from storage import files, owned_shard
 from storage import writer as writer_module
 from storage.writer import ShardWriter
 from tests.unit.storage.conftest import OpenShard, batch_of, clustered
@@ -27,7 +27,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def table_ids(writer: ShardWriter) -> list[str]:
-    return sorted(writer._table.read_all().ids)
+    return sorted(writer._flusher.table.read_all().ids)
 
 
 # The manifest cannot be written.
@@ -44,7 +44,7 @@ def test_a_full_disk_gets_no_fuller_however_often_a_seal_is_tried(
     folders = [tmp_path / "shard" / name for name in ("segments", "dead", "log")]
     before = [names_in(folder) for folder in folders]
     with monkeypatch.context() as patched:
-        patched.setattr(writer_module, "publish_manifest", full)
+        patched.setattr(owned_shard, "publish_manifest", full)
         for _ in range(3):
             with pytest.raises(StorageFull):
                 writer.seal()
@@ -67,7 +67,7 @@ def test_the_log_is_kept_until_the_manifest_that_needs_it_no_more_is_published(
     log = tmp_path / "shard" / "log"
     before = names_in(log)
     with monkeypatch.context() as patched:
-        patched.setattr(writer_module, "publish_manifest", full)
+        patched.setattr(owned_shard, "publish_manifest", full)
         with pytest.raises(StorageFull):
             getattr(writer, last_step)()
     assert names_in(log) == before
@@ -118,7 +118,7 @@ def test_files_whose_fsync_failed_are_written_anew_not_synced_again(
 
     writer.flush()
 
-    fragments = writer._table._dataset.get_fragments()
+    fragments = writer._flusher.table._dataset.get_fragments()
     assert not doubtful & {Path(file.path).name for part in fragments for file in part.data_files()}
     assert table_ids(writer) == ["a", "b"]
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from storage import sealing
 from storage.log import WriteLog
 from storage.manifest import Manifest
+from storage.segment_files import write_segment
 from storage.writer import ShardWriter
 from tests.unit.storage.conftest import OpenShard, batch_of, clustered
 from vectoray.core.errors import ShardLocked, Unavailable
@@ -85,14 +87,14 @@ def test_maintenance_and_closing_wait_for_the_end_of_a_hold(
         writer.seal()
     writer.upsert(batch_of(["c"], clustered(1))).result()
     with writer.hold() as held:
-        before = writer._manifest.generation
+        before = writer._owned.manifest.generation
         waiting = pool.submit(getattr(writer, step))
         with pytest.raises(TimeoutError):
             waiting.result(_A_MOMENT_S)
-        assert writer._manifest.generation == before
+        assert writer._owned.manifest.generation == before
         assert all((writer.directory / path).exists() for path in held)
     waiting.result(30)
-    assert writer._manifest.generation > before
+    assert writer._owned.manifest.generation > before
 
 
 def test_nobody_else_gets_the_shard_during_a_hold(open_shard: OpenShard, pool: ThreadPoolExecutor) -> None:
@@ -113,20 +115,19 @@ def test_a_hold_does_not_wait_for_a_segment_being_built(
     writer = open_shard()
     writer.upsert(batch_of(["a"], clustered(1))).result()
     building, go_on = Event(), Event()
-    seal_rows = writer._seal_rows
 
-    def slowly(*given: Any) -> Any:
+    def slowly(*given: Any, **options: Any) -> None:
         building.set()
         assert go_on.wait(10)
-        return seal_rows(*given)
+        write_segment(*given, **options)
 
-    monkeypatch.setattr(writer, "_seal_rows", slowly)
-    sealing = pool.submit(writer.seal)
+    monkeypatch.setattr(sealing, "write_segment", slowly)
+    sealed = pool.submit(writer.seal)
     assert building.wait(10)
     with writer.hold() as held:
         assert sorted(map(str, held)) == ["log/00000000000000000001.arrow", "shard.json"]
     go_on.set()
-    sealing.result(10)
+    sealed.result(10)
 
 
 def test_a_hold_waits_for_a_group_that_is_on_its_way(
@@ -211,7 +212,7 @@ def test_a_shard_that_is_closed_or_broken_cannot_be_held(open_shard: OpenShard) 
     with pytest.raises(Unavailable), writer.hold():
         pass
     writer = open_shard()
-    writer._commits.broken = True
+    writer._owned.broken = True
     with pytest.raises(Unavailable), writer.hold():
         pass
 
@@ -222,7 +223,7 @@ def test_a_hold_ends_with_an_error_inside_it(open_shard: OpenShard) -> None:
         raise ZeroDivisionError
     writer.upsert(batch_of(["a"], clustered(1))).result(10)
     writer.seal()
-    assert writer._manifest == Manifest(
+    assert writer._owned.manifest == Manifest(
         generation=1,
         sealed_seq=1,
         segments=("00000000",),

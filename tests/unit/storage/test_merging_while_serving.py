@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storage import compaction, files, segment_files
+from storage import compaction, files, merging, owned_shard, segment_files
 from storage import writer as writer_module
 from storage.bulk import write_fragment
 from storage.graph import BuildStoppedError, Graph
@@ -68,7 +68,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> Non
         if left:
             left.pop()()
 
-    monkeypatch.setattr(writer_module, "merge_segments", merge_and_act)
+    monkeypatch.setattr(merging, "merge_segments", merge_and_act)
 
 
 @pytest.mark.usefixtures("small_graphs")
@@ -137,7 +137,7 @@ def test_of_an_id_in_two_fragments_the_table_has_the_later_row_whatever_was_merg
     assert writer.commit_fragments("job", "part", fragments)
     small, first, _ = [live.segment.name for live in writer._view.head.segments]
     # The graph of the first fragment grows: its dead row comes behind the second fragment.
-    monkeypatch.setattr(writer_module, "plan", lambda *_, **__: (first, small))
+    monkeypatch.setattr(merging, "plan", lambda *_, **__: (first, small))
     assert writer.merge()
     writer.flush()
     rows = read_live_points(tmp_path / "shard" / "table", DIMENSION)[-1]
@@ -198,8 +198,8 @@ PLACES: list[tuple[object, str]] = [
     (segment_files, "merge_text_indexes"),
     (files, "publish_dir"),
     (Segment, "__init__"),
-    (writer_module, "write_dead_rows"),
-    (writer_module, "publish_manifest"),
+    (owned_shard, "write_dead_rows"),
+    (owned_shard, "publish_manifest"),
 ]
 
 
@@ -234,15 +234,15 @@ def test_a_merge_that_fails_anywhere_leaves_everything_as_it_was_and_may_be_trie
     writer.delete(["1"]).result()
     writer.upsert(batch_of([f"more-{row}" for row in range(40)], clustered(40))).result()
     writer.seal()
-    expected, before, manifest = ids_in(writer), segments_of(tmp_path), writer._manifest
+    expected, before, manifest = ids_in(writer), segments_of(tmp_path), writer._owned.manifest
     for _ in range(3):
         with monkeypatch.context() as patched:
             patched.setattr(module, name, fail)
             with pytest.raises((OSError, RustPanicError, StorageFull)):
                 writer.merge()
         assert segments_of(tmp_path) == before
-        assert writer._manifest.segments == manifest.segments
-        assert writer._manifest.dead == manifest.dead
+        assert writer._owned.manifest.segments == manifest.segments
+        assert writer._owned.manifest.dead == manifest.dead
         assert ids_in(writer) == expected
     assert writer.merge()
     assert ids_in(writer) == expected
@@ -261,7 +261,7 @@ def test_a_seal_that_fails_leaves_no_segment(
     before = segments_of(tmp_path)
     for _ in range(2):
         with monkeypatch.context() as patched:
-            patched.setattr(writer_module, name, full)
+            patched.setattr(owned_shard, name, full)
             with pytest.raises(OSError if name == "write_dead_rows" else StorageFull):
                 writer.seal()
         assert segments_of(tmp_path) == before
@@ -281,7 +281,7 @@ def test_a_merge_that_failed_is_tried_again_by_itself(
         merge_segments(*args, **options)
         done.set()
 
-    monkeypatch.setattr(writer_module, "merge_segments", fail_twice)
+    monkeypatch.setattr(merging, "merge_segments", fail_twice)
     writer = filled(open_shard, merges=True)
     assert done.wait(20)
     assert not failures
@@ -292,16 +292,16 @@ def test_of_two_that_merge_at_once_one_waits_for_the_other(
     open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = filled(open_shard)
-    inside, merging, most = threading.Event(), [0], [0]
+    inside, running, most = threading.Event(), [0], [0]
 
     def counted(*args: Any, **options: Any) -> None:
-        merging[0] += 1
-        most[0] = max(most[0], merging[0])
+        running[0] += 1
+        most[0] = max(most[0], running[0])
         inside.set()
         merge_segments(*args, **options)
-        merging[0] -= 1
+        running[0] -= 1
 
-    monkeypatch.setattr(writer_module, "merge_segments", counted)
+    monkeypatch.setattr(merging, "merge_segments", counted)
     answers: list[bool] = []
     threads = [threading.Thread(target=lambda: answers.append(writer.merge())) for _ in range(4)]
     for thread in threads:

@@ -212,7 +212,7 @@ def small_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "_TIDY_VERSIONS", 8)
     monkeypatch.setattr(writer_module, "_RETRY_S", 0.0)
     # One thing at a time: what may have survived is compared with what was acknowledged by then.
-    monkeypatch.setattr(ShardWriter, "_merge_all", lambda _: None)
+    monkeypatch.setattr(ShardWriter, "_merge_all", lambda *_, **__: None)
 
 
 @pytest.mark.timeout(600 if NIGHTLY else 60)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import writer as writer_module
+from storage import owned_shard
 from storage.manifest import GenerationCounter, Manifest, publish_manifest
 from storage.records import Records
 from tests.unit.storage.conftest import OpenShard, batch_of, clustered
@@ -21,7 +21,7 @@ def test_the_counter_tells_of_no_manifest_that_is_not_there_yet(
         told.append((counter.read()[0], manifest.generation))
         publish_manifest(directory, manifest)
 
-    monkeypatch.setattr(writer_module, "publish_manifest", note)
+    monkeypatch.setattr(owned_shard, "publish_manifest", note)
     for name in "ab":
         writer.upsert(batch_of([name], clustered(1))).result()
         writer.seal()
@@ -35,14 +35,14 @@ def test_the_counter_tells_of_no_write_that_is_not_in_the_log_yet(
 ) -> None:
     writer = open_shard()
     counter = GenerationCounter(tmp_path / "shard" / "GENERATION", writable=False)
-    append = writer._wal.append
+    append = writer._owned.log.append
     told: list[tuple[int, int]] = []
 
     def note(records: Records) -> None:
         told.append((counter.read()[1], records.last_seq))
         append(records)
 
-    monkeypatch.setattr(writer._wal, "append", note)
+    monkeypatch.setattr(writer._owned.log, "append", note)
     for name in "ab":
         writer.upsert(batch_of([name], clustered(1))).result()
     assert told == [(0, 1), (1, 2)]

@@ -68,7 +68,7 @@ def test_a_seal_of_the_oldest_writes_publishes_their_state_not_a_later_one(
     # Up to the end of "d".
     monkeypatch.setattr(writer, "_settings", StorageSettings(seal_rows=1))
     writer.seal()
-    assert writer._manifest.sealed_seq == 4
+    assert writer._owned.manifest.sealed_seq == 4
     assert published(tmp_path / "shard") == {"a": OLD, "b": OLD}
     writer.close(flush=False)
     again = open_shard()
@@ -167,7 +167,7 @@ def test_a_table_written_from_memory_holds_no_write_beyond_the_one_it_is_complet
 
     monkeypatch.setattr(ShardView, "live_rows", write_first)
     writer.flush()
-    assert writer._table.flushed_seq == writer._manifest.flushed_seq == 2
+    assert writer._flusher.table.flushed_seq == writer._owned.manifest.flushed_seq == 2
     assert table_ids(writer) == ["a", "b"]
     meanwhile[0].result(10)
     writer.flush()
@@ -198,7 +198,7 @@ def test_the_table_says_that_it_is_complete_only_after_its_rows_are_durable(
     writer.upsert(batch_of(["a"], clustered(1), NEW)).result()
     writer.delete(["b"]).result()
     writer.flush()
-    writer._table.rewrite(writer._view.live_rows(), 4)
+    writer._flusher.table.rewrite(writer._view.live_rows(), 4)
     # That of an empty table, two flushes, and what was written anew.
     assert unsafe == [set()] * 4
     assert {path for path in table.rglob("*") if path.is_file()} == durable
@@ -234,7 +234,7 @@ def test_a_reader_that_misses_a_batch_looks_for_a_manifest_the_counter_has_not_t
     writer.upsert(batch_of(["a"], clustered(1))).result()
     reader = ShardReader(tmp_path / "shard")
     assert reader.count() == 1
-    monkeypatch.setattr(writer._counter, "publish_generation", lambda _: None)
+    monkeypatch.setattr(writer._owned.counter, "publish_generation", lambda _: None)
     for name in "bc":
         writer.upsert(batch_of([name], clustered(1))).result()
     writer.seal()

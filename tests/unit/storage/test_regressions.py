@@ -167,7 +167,7 @@ def test_a_shard_seals_after_it_ended_between_a_segment_and_its_manifest(
     def end_here(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(writer, "_publish", end_here)
+    monkeypatch.setattr(writer._owned, "publish", end_here)
     with pytest.raises(KeyboardInterrupt):
         writer.seal()
     writer.close(flush=False)

@@ -27,13 +27,13 @@ def test_a_point_that_no_file_can_hold_is_refused_alone(
     payload: bytes,
 ) -> None:
     writer = open_shard()
-    append, held = writer._wal.append, threading.Event()
+    append, held = writer._owned.log.append, threading.Event()
 
     def held_append(records: Records) -> None:
         held.wait(10)
         append(records)
 
-    monkeypatch.setattr(writer._wal, "append", held_append)
+    monkeypatch.setattr(writer._owned.log, "append", held_append)
     first = writer.upsert(batch_of(["first"], clustered(1)))
     neighbours = [writer.upsert(batch_of(["before"], clustered(1)))]
     vectors = np.ones((1, DIMENSION), dtype=np.float32)

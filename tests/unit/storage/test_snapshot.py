@@ -57,7 +57,7 @@ def open_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAt]:
     Nothing is sealed, merged or flushed unless the test says so.
     """
     opened: list[ShardWriter] = []
-    monkeypatch.setattr(ShardWriter, "_merge_all", lambda _: None)
+    monkeypatch.setattr(ShardWriter, "_merge_all", lambda *_, **__: None)
 
     def open_one(directory: Path, *, make: bool = True, **given: int) -> ShardWriter:
         if make:
@@ -176,7 +176,7 @@ def test_a_restored_shard_goes_on_from_where_the_snapshot_was(
         pass
     writer.flush()
     ids = all_ids(writer)
-    assert sorted(writer._table.read_all().ids) == ids
+    assert sorted(writer._flusher.table.read_all().ids) == ids
     writer.close()
     assert all_ids(open_at(targets(tmp_path)[0], make=False)) == ids
 
@@ -187,9 +187,11 @@ def test_a_restored_table_shows_exactly_the_live_points_before_and_after_a_flush
     restore(made, targets(tmp_path))
     for source, target in zip(writers, targets(tmp_path), strict=True):
         writer = open_at(target, make=False)
-        assert writer._table.flushed_seq == writer._manifest.flushed_seq == writer._view.head.seq
+        assert (
+            writer._flusher.table.flushed_seq == writer._owned.manifest.flushed_seq == writer._view.head.seq
+        )
         writer.flush()
-        rows = writer._table.read_all()
+        rows = writer._flusher.table.read_all()
         assert sorted(rows.ids) == all_ids(source)
         assert dict(zip(rows.ids, rows.payloads, strict=True)) == {
             point_id: stored[0] for point_id, stored in contents(source).items()
@@ -236,14 +238,14 @@ def test_rows_of_a_bulk_load_are_in_and_are_not_loaded_twice_into_the_restored_s
     restore(tmp_path / "s", [tmp_path / "restored"])
 
     restored = open_at(tmp_path / "restored", make=False)
-    assert restored._manifest.adopted == ()
+    assert restored._owned.manifest.adopted == ()
     again = write_fragment(restored.directory, "job", "0", batch)
     assert not restored.commit_fragments("job", "0", [again])
     assert contents(restored) == then
-    assert sorted(restored._table.read_all().ids) == sorted(then)
+    assert sorted(restored._flusher.table.read_all().ids) == sorted(then)
     restored.upsert(batch_of(["after"], clustered(1))).result()
     restored.flush()
-    assert sorted(restored._table.read_all().ids) == sorted([*then, "after"])
+    assert sorted(restored._flusher.table.read_all().ids) == sorted([*then, "after"])
     damage(max(restored.directory.glob("segments/*/rows.arrow")))
     restored.close(flush=False)
     assert sorted(contents(open_at(tmp_path / "restored", make=False))) == sorted([*then, "after"])

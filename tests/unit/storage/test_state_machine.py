@@ -26,7 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from storage import writer as writer_module
+from storage import merging
 from storage.compaction import SegmentSize
 from storage.reader import ShardReader
 from storage.settings import StorageSettings
@@ -170,7 +170,7 @@ class ShardMachine(RuleBasedStateMachine):
         super().__init__()
         # Nothing happens by itself: a folder is copied as a crash would leave it, which takes a moment.
         self.patched = pytest.MonkeyPatch()
-        self.patched.setattr(ShardWriter, "_merge_all", lambda _: None)
+        self.patched.setattr(ShardWriter, "_merge_all", lambda *_, **__: None)
         self.root: Path | None = None
         self.oracle = Oracle()
         self.watching = ExitStack()
@@ -349,7 +349,7 @@ class ShardMachine(RuleBasedStateMachine):
             return tuple(size.name for at, size in enumerate(sizes) if chosen >> at % 6 & 1)
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(writer_module, "plan", some_segments)
+            patched.setattr(merging, "plan", some_segments)
             self.writer.merge()
 
     @rule()

@@ -235,8 +235,8 @@ def test_a_shard_mends_its_table_with_the_next_flush(
     writer.upsert(batch_of(["d"], clustered(1))).result()
     writer.flush()
 
-    assert sorted(writer._table.read_all().ids) == ["b", "c", "d"]
-    assert writer._table.flushed_seq == 5
+    assert sorted(writer._flusher.table.read_all().ids) == ["b", "c", "d"]
+    assert writer._flusher.table.flushed_seq == 5
     assert list((tmp_path / "shard" / "quarantine").rglob("*.manifest"))
 
 
@@ -251,7 +251,7 @@ def test_a_shard_whose_table_turns_out_damaged_in_a_flush_writes_it_anew_in_the_
     writer = open_shard()
     writer.upsert(batch_of(["c"], clustered(1))).result()
     writer.flush()
-    assert sorted(writer._table.read_all().ids) == ["a", "b", "c"]
+    assert sorted(writer._flusher.table.read_all().ids) == ["a", "b", "c"]
 
 
 def test_a_rebuild_takes_an_older_version_if_the_log_goes_on_from_there_and_changes_no_table(

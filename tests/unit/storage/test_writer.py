@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import lancedb
 import numpy as np
@@ -86,13 +87,13 @@ def test_a_delete_sees_writes_that_wait_in_the_same_group(
 ) -> None:
     writer = open_shard()
     release = threading.Event()
-    append = writer._wal.append
+    append = writer._owned.log.append
 
     def held_append(records: object) -> None:
         release.wait(10)
         append(records)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(writer._wal, "append", held_append)
+    monkeypatch.setattr(writer._owned.log, "append", held_append)
     vectors = clustered(2)
     first = writer.upsert(batch_of(["first"], vectors[:1]))
     upsert, deletes = (
@@ -332,8 +333,8 @@ def test_writes_beyond_the_queue_are_refused_as_overload(
 ) -> None:
     writer = open_shard(max_pending_bytes=2**20)
     release = threading.Event()
-    append = writer._wal.append
-    monkeypatch.setattr(writer._wal, "append", lambda records: (release.wait(10), append(records)))
+    append = writer._owned.log.append
+    monkeypatch.setattr(writer._owned.log, "append", lambda records: (release.wait(10), append(records)))
     large = batch_of([str(row) for row in range(8192)], clustered(8192))
     accepted = [writer.upsert(large)]
     with pytest.raises(Overloaded):
@@ -369,13 +370,20 @@ def test_concurrent_writers_share_files_and_lose_nothing(open_shard: OpenShard, 
 def test_the_maintenance_thread_seals_flushes_and_merges_by_itself(open_shard: OpenShard) -> None:
     writer = open_shard(seal_rows=50, flush_rows=50, merge_factor=2, merges=True)
     merged, flushed = threading.Event(), threading.Event()
-    merge, flush = writer.merge, writer.flush
-    writer.merge = lambda: merge() and (merged.set() or True)  # type: ignore[method-assign, func-returns-value]
+    merge, flush = writer._merger.merge, writer.flush
+
+    def note_merge(**options: Any) -> bool:
+        done = merge(**options)
+        if done:
+            merged.set()
+        return done
+
+    writer._merger.merge = note_merge  # type: ignore[method-assign]
     writer.flush = lambda: flush() or flushed.set()  # type: ignore[method-assign, func-returns-value]
     for number in range(40):
         writer.upsert(batch_of([f"{number}-{row}" for row in range(10)], clustered(10))).result()
     assert merged.wait(30)
     assert flushed.wait(30)
-    assert writer._manifest.flushed_seq >= 50
+    assert writer._owned.manifest.flushed_seq >= 50
     assert writer.stats().points == 400
     assert len(ids_of(writer, SearchQuery(clustered(1)[0], top_k=400))) == 400

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from storage import segment_files
-from storage import writer as writer_module
+from storage import merging, sealing, segment_files
 from storage.writer import ShardWriter
 from tests.unit.storage.conftest import OpenShard, batch_of, clustered
 from tests.unit.storage.test_recovery import all_ids
@@ -17,7 +16,7 @@ def test_what_ends_while_a_segment_is_built_has_ended_when_it_is_there(
     open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     # Merges happen when the test says so.
-    monkeypatch.setattr(ShardWriter, "_merge_all", lambda _: None)
+    monkeypatch.setattr(ShardWriter, "_merge_all", lambda *_, **__: None)
     writer = open_shard(merge_factor=2)
     writer.upsert(batch_of(["deleted", "overwritten"], clustered(2))).result()
     if step == "merge":
@@ -25,7 +24,7 @@ def test_what_ends_while_a_segment_is_built_has_ended_when_it_is_there(
     writer.upsert(batch_of(["kept"], clustered(1))).result()
     if step == "merge":
         writer.seal()
-    name = {"seal": "write_segment", "merge": "merge_segments"}[step]
+    module, name = {"seal": (sealing, "write_segment"), "merge": (merging, "merge_segments")}[step]
     build = getattr(segment_files, name)
     built: list[Path] = []
 
@@ -36,7 +35,7 @@ def test_what_ends_while_a_segment_is_built_has_ended_when_it_is_there(
         writer.upsert(batch_of(["overwritten"], clustered(1, seed=1), b'{"n":2}')).result(10)
 
     with monkeypatch.context() as patched:
-        patched.setattr(writer_module, name, write_meanwhile)
+        patched.setattr(module, name, write_meanwhile)
         getattr(writer, step)()
     assert built
     for _ in range(2):

@@ -1,0 +1,99 @@
+"""Adoption: the owner's part in a bulk load. Fragments that workers wrote become segments of the shard."""
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from storage.bulk import remove_fragments
+from storage.commit import GroupCommit
+from storage.head import Head, LiveSegment
+from storage.owned_shard import OwnedShard
+from storage.sealing import seal
+from storage.segment import Segment
+from storage.segment_files import adopt_segment
+from storage.tail import ALIVE
+
+
+def commit_part(
+    owned: OwnedShard, commits: GroupCommit, job: str, part: str, fragments: Sequence[Path], *, seal_rows: int
+) -> bool:
+    """As `storage.writer.ShardWriter.commit_fragments`. Within a `OwnedShard.step`."""
+    with commits.paused():
+        parts = owned.manifest.jobs.get(job, ())
+        if part in parts:
+            owned.mark_adopted()
+            return False
+        # What is in the tail was acknowledged before: the new rows come after it.
+        while owned.manifest.sealed_seq < owned.view.head.seq:
+            seal(owned, seal_rows=seal_rows)
+        _adopt(owned, fragments, {**owned.manifest.jobs, job: tuple(sorted((*parts, part)))})
+    for fragment in fragments:
+        shutil.rmtree(fragment, ignore_errors=True)
+    return True
+
+
+def forget(owned: OwnedShard, job: str) -> None:
+    """As `storage.writer.ShardWriter.forget_job`. Within a `OwnedShard.step`."""
+    jobs = {name: parts for name, parts in owned.manifest.jobs.items() if name != job}
+    owned.publish(replace(owned.manifest, jobs=jobs))
+    remove_fragments(owned.directory, job)
+
+
+def _adopt(owned: OwnedShard, fragments: Sequence[Path], jobs: Mapping[str, tuple[str, ...]]) -> None:
+    """Publish fragments as segments, with the ledger that says so. No write is committed meanwhile."""
+    head = owned.view.head
+    seq, adopted_ms = head.seq, time.time_ns() // 1_000_000
+    segments: list[Segment] = []
+    try:
+        for fragment in fragments:
+            directory = owned.new_segment()
+            adopt_segment(fragment, directory, first_seq=seq + 1, updated_ms=adopted_ms)
+            segments.append(owned.open_segment(directory))
+            seq += len(segments[-1])
+        lives = _with_adopted(head, segments)
+        dead: dict[str, str] = {}
+        for live in lives:
+            dead |= owned.dead_file(live.segment.name, live.killed_at, seq)
+    except BaseException:
+        for segment in segments:
+            shutil.rmtree(segment.directory, ignore_errors=True)
+        raise
+    owned.publish(
+        replace(
+            owned.manifest,
+            sealed_seq=seq,
+            adopted=(*owned.manifest.adopted, (head.seq + 1, seq)),
+            segments=(*owned.manifest.segments, *(segment.name for segment in segments)),
+            dead=dead,
+            last_write_ms=max(owned.manifest.last_write_ms, adopted_ms),
+            jobs=jobs,
+        ),
+        lambda: owned.view.adopt(lives, seq, adopted_ms),
+    )
+    owned.mark_adopted()
+    owned.counter.publish_seq(seq)
+
+
+def _with_adopted(head: Head, segments: Sequence[Segment]) -> tuple[LiveSegment, ...]:
+    """All segments of a shard once it has adopted some more, whose rows replace what had their ids.
+
+    Args:
+        head: The shard so far; it is not changed.
+        segments: Later ones replace what earlier ones have. Their sequence numbers follow those of the head.
+
+    Returns:
+        The segments there were, and the new ones; the ends of their rows are copies.
+    """
+    lives = [LiveSegment(live.segment, live.killed_at.copy()) for live in head.segments]
+    for segment in segments:
+        ids = segment.ids.column.to_pylist()
+        hashes = segment.hashes_by_row()
+        for live in lives:
+            for at, row in live.segment.find(ids, hashes, live.killed_at, int(ALIVE) - 1):
+                live.killed_at[row] = segment.seqs[at]
+        lives.append(LiveSegment(segment, np.full(len(segment), ALIVE, dtype=np.uint64)))
+    return tuple(lives)

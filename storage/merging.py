@@ -1,0 +1,113 @@
+"""Merging: several segments become one, with a graph. What `storage.compaction` plans is done here."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from storage.compaction import MIN_LIVE_TO_GROW, SegmentSize, plan
+from storage.head import LiveSegment, killed_in
+from storage.owned_shard import OwnedShard
+from storage.segment_files import merge_segments
+from storage.settings import StorageSettings
+from vectoray.core.model import IndexKind
+
+# Once a shard rests, segments join one that is up to this many times as large: every one of them costs each
+# search as much as the largest, and nobody waits for the work.
+_RESTING_FACTOR = 64
+
+
+class Merger:
+    """Merges the segments of one shard. For any thread, one at a time."""
+
+    def __init__(self, owned: OwnedShard, settings: StorageSettings) -> None:
+        self._owned, self._settings = owned, settings
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let no merge be under way."""
+        with self._lock:
+            yield
+
+    def merge(self, *, resting: bool, should_stop: Callable[[], bool]) -> bool:
+        """Merge the segments that `storage.compaction.plan` names, and build or grow their graph.
+
+        Args:
+            resting: Whether to merge also what is not due, so that searches become as quick as they can.
+            should_stop: Asked every now and then.
+
+        Returns:
+            Whether there were any.
+
+        Raises:
+            OSError: Nothing changed.
+            BuildStoppedError: ``should_stop`` said so; nothing changed.
+            Unavailable: The shard is closed, or broken.
+        """
+        owned = self._owned
+        with self._lock:
+            with owned.step():
+                merged, rows = self._to_merge(resting=resting)
+                if not merged:
+                    return False
+                directory = owned.new_segment()
+            # Between the steps: meanwhile rows are sealed, and rows of these segments may end.
+            segment = None
+            if sum(map(len, rows)):
+                merge_segments(
+                    directory,
+                    [(live.segment, part) for live, part in zip(merged, rows, strict=True)],
+                    metric=owned.spec.metric,
+                    options=owned.spec.index,
+                    should_stop=should_stop,
+                )
+                segment = owned.open_segment(directory)
+            with owned.step(), owned.removed_if_unnamed(segment):
+                # A bulk load ends rows in copies, which have taken the places of those that we began with.
+                lives = {live.segment.name: live for live in owned.view.head.segments}
+                merged = [lives[live.segment.name] for live in merged]
+                gone = {live.segment.name for live in merged}
+                kept = [name for name in owned.manifest.segments if name not in gone]
+                dead = {name: file for name, file in owned.manifest.dead.items() if name not in gone}
+                if segment is not None:
+                    kept.append(segment.name)
+                    ends = killed_in(merged, rows)
+                    dead |= owned.dead_file(segment.name, ends, owned.manifest.sealed_seq)
+                owned.publish(
+                    replace(owned.manifest, segments=tuple(kept), dead=dead),
+                    lambda: owned.view.replace_segments(merged, rows, segment),
+                )
+        return True
+
+    def _to_merge(self, *, resting: bool) -> tuple[list[LiveSegment], list[npt.NDArray[np.int64]]]:
+        """The segments to merge next, and of each the rows to take."""
+        # A row that ended after the last seal stays: by the manifest, and without the log, it lives.
+        sealed_seq = self._owned.manifest.sealed_seq
+        lives = {live.segment.name: live for live in self._owned.view.head.segments}
+        alive = {name: np.flatnonzero(live.killed_at > sealed_seq) for name, live in lives.items()}
+        sizes = [
+            SegmentSize(name, len(live.segment), len(alive[name]), live.segment.indexed)
+            for name, live in lives.items()
+        ]
+        names = self._plan(sizes, self._settings.merge_factor)
+        if not names and resting:
+            names = self._plan(sizes, _RESTING_FACTOR)
+        rows = [alive[name] for name in names]
+        if names:
+            first = lives[names[0]].segment
+            if len(names) > 1 and first.graph is not None and len(rows[0]) >= MIN_LIVE_TO_GROW * len(first):
+                # Its graph can only grow if its rows keep their numbers, the dead ones too.
+                rows[0] = np.arange(len(first), dtype=np.int64)
+        return [lives[name] for name in names], rows
+
+    def _plan(self, sizes: Sequence[SegmentSize], merge_factor: int) -> tuple[str, ...]:
+        return plan(
+            sizes,
+            merge_factor=merge_factor,
+            max_rows=self._settings.merge_max_rows,
+            with_graphs=self._owned.spec.index.kind is IndexKind.HNSW,
+        )

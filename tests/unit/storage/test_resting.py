@@ -1,0 +1,119 @@
+"""A shard into which nothing new comes: it merges further than is due, so that searches become quick."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from storage import compaction, merging, segment_files
+from storage import writer as writer_module
+from storage.segment_files import merge_segments
+from storage.writer import ShardWriter
+from tests.unit.storage.conftest import OpenShard, batch_of, clustered
+
+_LARGE, _SMALL = 400, 20
+# Small segments do not join the large one while the shard is written to.
+_FACTOR = 4
+
+
+@pytest.fixture(autouse=True)
+def graphs_for_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (segment_files, compaction):
+        monkeypatch.setattr(module, "GRAPH_MIN_ROWS", 64)
+
+
+def fill(writer: ShardWriter, name: str, rows: int) -> None:
+    writer.upsert(batch_of([f"{name}-{row}" for row in range(rows)], clustered(rows))).result()
+
+
+def settled(open_shard: OpenShard, **options: Any) -> ShardWriter:
+    """A large segment with a graph, and a small one that nothing is due for."""
+    writer = open_shard(merge_factor=_FACTOR, **options)
+    fill(writer, "large", _LARGE)
+    writer.seal()
+    while writer.merge():
+        pass
+    fill(writer, "small", _SMALL)
+    writer.seal()
+    assert not writer.merge()
+    assert sizes(writer) == [_SMALL, _LARGE]
+    return writer
+
+
+def sizes(writer: ShardWriter) -> list[int]:
+    return sorted(len(live.segment) for live in writer._view.head.segments)
+
+
+def within_20_s(holds: Callable[[], bool]) -> bool:
+    end_s = time.monotonic() + 20
+    while not holds() and time.monotonic() < end_s:
+        time.sleep(0.01)
+    return holds()
+
+
+def test_optimizing_leaves_one_segment(open_shard: OpenShard) -> None:
+    writer = settled(open_shard)
+    fill(writer, "tail", 3)
+    writer.optimize()
+    assert sizes(writer) == [_LARGE + _SMALL + 3]
+    assert writer._view.head.segments[0].segment.graph is not None
+
+
+def test_optimizing_leaves_alone_what_would_cost_far_more_than_it_gains(
+    open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merging, "_RESTING_FACTOR", 10)
+    writer = settled(open_shard)
+    writer.optimize()
+    assert sizes(writer) == [_SMALL, _LARGE]
+
+
+def test_a_shard_at_rest_seals_and_merges_by_itself(
+    open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "_RESTS_AFTER_S", 0.05)
+    monkeypatch.setattr(writer_module, "_RESTING_SEAL_ROWS", _SMALL)
+    settled(open_shard).close(flush=False)
+    writer = open_shard(merges=True, merge_factor=_FACTOR, flush_interval_s=0.05)
+    assert within_20_s(lambda: sizes(writer) == [_LARGE + _SMALL])
+    # Also after it was at rest before.
+    fill(writer, "more", _SMALL)
+    assert within_20_s(lambda: sizes(writer) == [_LARGE + 2 * _SMALL])
+    # Too few to be worth it.
+    fill(writer, "few", _SMALL - 1)
+    assert not within_a_moment(lambda: writer._view.head.tail_rows == 0)
+
+
+def within_a_moment(holds: Callable[[], bool]) -> bool:
+    """Whether it holds within many times as long as the shard takes to rest."""
+    end_s = time.monotonic() + 0.5
+    while not holds() and time.monotonic() < end_s:
+        time.sleep(0.01)
+    return holds()
+
+
+def test_a_shard_that_is_written_to_does_not_merge_what_is_not_due(open_shard: OpenShard) -> None:
+    settled(open_shard).close(flush=False)
+    writer = open_shard(merges=True, merge_factor=_FACTOR)
+    assert not within_a_moment(lambda: sizes(writer) != [_SMALL, _LARGE])
+
+
+def test_a_merge_at_rest_gives_way_to_writers(open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else they would wait for its end: it may take minutes."""
+    monkeypatch.setattr(writer_module, "_RESTS_AFTER_S", 0.05)
+    monkeypatch.setattr(writer_module, "_GIVE_WAY_PART", 4096 // 10)
+    settled(open_shard).close(flush=False)
+    stopped: list[bool] = []
+
+    def merge_and_note(*args: Any, should_stop: Callable[[], bool], **options: Any) -> None:
+        if not stopped:
+            fill(writer, "new", 11)
+            writer.seal()
+            stopped.append(should_stop())
+        merge_segments(*args, should_stop=should_stop, **options)
+
+    monkeypatch.setattr(merging, "merge_segments", merge_and_note)
+    writer = open_shard(merges=True, merge_factor=_FACTOR, max_unindexed_rows=4096)
+    assert within_20_s(lambda: bool(stopped))
+    assert stopped == [True]
