@@ -55,7 +55,7 @@ def measure_batches(context: Context) -> Measurement:
             seal_all(writer, directory)
             sealed_s = time.perf_counter()
             sealed = anatomy(directory)
-            settle(writer, directory)
+            settle(writer)
             settled_s = time.perf_counter()
         closed_s = time.perf_counter()
     quarters = _rates(began_s, sorted(seen.ended_s))

@@ -42,7 +42,7 @@ def measure_bulk(context: Context) -> Measurement:
             lost += writer.get(point_id(row)) is None or point_id(row) not in [hit.id for hit in hits]
         committed = anatomy(directory)
         settle_s = time.perf_counter()
-        settle(writer, directory)
+        settle(writer)
         settled_s = time.perf_counter()
     return _result(
         rows,
