@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import structlog
 
+from storage import shard
 from storage.owned_shard import OwnedShard
 from storage.records import Records
 from storage.recovery import open_table
@@ -30,12 +31,16 @@ class Flusher:
     def __init__(self, owned: OwnedShard, settings: StorageSettings) -> None:
         self._owned, self._settings = owned, settings
         self._flushed_at_s = time.monotonic()
+        # Somebody removed it, or made this shard of a copy of another's files without it.
+        self._is_missing = owned.manifest.flushed_seq > 0 and not any(
+            owned.directory.glob(f"{shard.TABLE}/*")
+        )
 
     def is_due(self) -> bool:
         """Whether enough writes wait, or one for long enough."""
         waiting = self._owned.view.head.seq - self._owned.manifest.flushed_seq
         overdue = time.monotonic() - self._flushed_at_s >= self._settings.flush_interval_s
-        return waiting >= self._settings.flush_rows or (waiting > 0 and overdue)
+        return waiting >= self._settings.flush_rows or (overdue and (waiting > 0 or self._is_missing))
 
     @cached_property
     def table(self) -> "PointTable":
@@ -59,7 +64,7 @@ class Flusher:
         """
         owned = self._owned
         through = owned.view.head.seq
-        if through == owned.manifest.flushed_seq:
+        if through == owned.manifest.flushed_seq and not self._is_missing:
             return
         # After a loss of power the table may be behind the manifest.
         start = min(owned.manifest.flushed_seq, self.table.flushed_seq)
@@ -70,6 +75,7 @@ class Flusher:
         waiting = tuple(run for run in owned.manifest.adopted if run[1] > through)
         owned.publish(replace(owned.manifest, flushed_seq=through, adopted=waiting))
         self._flushed_at_s = time.monotonic()
+        self._is_missing = False
         self.table.tidy()
 
     def _flush_writes(self, start: int, through: int) -> bool:

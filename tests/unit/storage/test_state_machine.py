@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 )
 
 from storage import merging
+from storage.bulk import write_fragment
 from storage.compaction import SegmentSize
 from storage.reader import ShardReader
 from storage.settings import StorageSettings
@@ -173,6 +174,7 @@ class ShardMachine(RuleBasedStateMachine):
         self.patched.setattr(ShardWriter, "_merge_all", lambda *_, **__: None)
         self.root: Path | None = None
         self.oracle = Oracle()
+        self.parts = 0
         self.watching = ExitStack()
 
     @initialize(
@@ -333,7 +335,38 @@ class ShardMachine(RuleBasedStateMachine):
                 searched, points, query, self.metric, lambda payload: test(orjson.loads(payload))
             )
 
+    @rule(fragments=st.lists(batches, min_size=1, max_size=3))
+    def bulk_load(self, fragments: list[Batch]) -> None:
+        """Load a part that comes in several fragments; of an id in several of them, the last counts."""
+        self.count("bulk_load")
+        self.parts += 1
+        paths = []
+        for fragment in fragments:
+            # Of an id twice in a fragment, the last row counts, in its place.
+            rows = {name: (at, row) for at, (name, row) in enumerate(fragment)}
+            kept = sorted(rows, key=lambda name: rows[name][0])
+            write = WriteRows([name for name, _ in fragment], [row for _, row in fragment])
+            paths.append(write_fragment(self.directory, "job", str(self.parts), write.batch))
+            self.oracle.apply(WriteRows(kept, [rows[name][1] for name in kept]))
+        for fresh in (True, False):
+            assert self.writer.commit_fragments("job", str(self.parts), paths) is fresh
+
     # What its owner does.
+
+    @rule()
+    def go_on_with_a_copy_of_what_is_held(self) -> None:
+        """As a snapshot is taken: the files named during a hold are the whole shard, but for the table."""
+        self.count("go_on_with_a_copy_of_what_is_held")
+        copy = self.next_disk() / "shard"
+        with self.writer.hold() as paths:
+            for path in paths:
+                (copy / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(self.directory / path, copy / path)
+        self.close()
+        self.live_on(self.next_disk())
+        self.open()
+        # As a restore does: until then there is nothing to rebuild a damaged segment from.
+        self.writer.flush()
 
     @rule()
     def seal(self) -> None:
@@ -408,6 +441,9 @@ class ShardMachine(RuleBasedStateMachine):
     )
     def damage_a_derived_file(self, choice: int, at: float, damage: str) -> None:
         self.count("damage_a_derived_file")
+        if self.writer._owned.manifest.adopted:
+            # Until then, what was loaded in bulk is nowhere else.
+            self.writer.flush()
         self.close()
         derived = sorted(
             path

@@ -1,6 +1,8 @@
 """Versions of the table: damaged ones are put aside, past ones can be read."""
 
 import os
+import shutil
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +17,7 @@ from structlog.testing import capture_logs
 
 from storage import table as table_module
 from storage import table_read
+from storage.table import PointTable
 from storage.table_read import read_live_points, read_version
 from storage.table_versions import manifest_path, table_versions, version_numbers
 from tests.unit.storage.conftest import OpenShard, batch_of, clustered
@@ -252,6 +255,32 @@ def test_a_shard_whose_table_turns_out_damaged_in_a_flush_writes_it_anew_in_the_
     writer.upsert(batch_of(["c"], clustered(1))).result()
     writer.flush()
     assert sorted(writer._flusher.table.read_all().ids) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_a_table_that_is_gone_is_filled_again_though_nothing_is_written(
+    open_shard: OpenShard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, by_itself: bool
+) -> None:
+    writer = open_shard()
+    writer.upsert(batch_of(["a", "b"], clustered(2))).result()
+    writer.seal()
+    writer.close()
+    shutil.rmtree(tmp_path / "shard" / "table")
+    if by_itself:
+        flushed, tidy = threading.Event(), PointTable.tidy
+
+        def tidy_and_note(table: PointTable) -> None:
+            tidy(table)
+            flushed.set()
+
+        monkeypatch.setattr(PointTable, "tidy", tidy_and_note)
+        writer = open_shard(flush_interval_s=0.05)
+        assert flushed.wait(20)
+    else:
+        writer = open_shard()
+        writer.flush()
+    with writer.hold():
+        assert sorted(writer._flusher.table.read_all().ids) == ["a", "b"]
 
 
 def test_a_rebuild_takes_an_older_version_if_the_log_goes_on_from_there_and_changes_no_table(
