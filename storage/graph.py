@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import structlog
+import xxhash
 from usearch.index import Index
 
 from storage import scoring
@@ -109,6 +110,16 @@ class Graph:
         """
         found = self._index.search(self._encoded(query), count, threads=1)
         return found.keys.astype(np.int64), found.distances
+
+    def hashes(self, vectors: FloatMatrix) -> npt.NDArray[np.uint64]:
+        """Equal where the graph's numbers are: uint64, shape (n,). By XXH3-64 of them."""
+        blocks = (
+            np.ascontiguousarray(self._encoded(vectors[at : at + _ADD_ROWS]))
+            for at in range(0, len(vectors), _ADD_ROWS)
+        )
+        return np.fromiter(
+            (xxhash.xxh3_64_intdigest(row) for block in blocks for row in block), np.uint64, len(vectors)
+        )
 
     def contenders(self, rows: Rows, distances: FloatVector, k: int) -> Rows:
         """Of `candidates`, at least ``k``, those that may be among the exact best ``k`` of them."""

@@ -21,6 +21,7 @@ from storage.match_cache import MatchCache, Matches
 from storage.records import hash_id
 from storage.rows import SegmentRows
 from storage.text_index import TextIndex
+from storage.twins import Twins
 from vectoray.core.errors import CorruptData
 from vectoray.core.filters import Filter
 from vectoray.core.model import FloatVector, IndexOptions, Metric
@@ -90,9 +91,10 @@ class Segment:
             raise CorruptData("A segment is incomplete.") from error
         if not len(self.vectors) == len(self._hashes) == len(self.seqs) == description.rows:
             raise CorruptData("A segment's files are of different lengths.")
-        self.graph = (
-            Graph.open(directory / segment_files.GRAPH, metric, options) if description.has_graph else None
-        )
+        self.graph: Graph | None = None
+        if description.has_graph:
+            self.graph = Graph.open(directory / segment_files.GRAPH, metric, options)
+            self._twins = _open_twins(directory / segment_files.TWINS)
         self.indexed = description.indexed
         self.text_index = TextIndex(directory / segment_files.TEXT, len(self))
         self._filter_index = FilterIndex(directory / segment_files.FILTERS, len(self))
@@ -204,6 +206,8 @@ class Segment:
         most = len(self) if matches is None else matches.count
         while self.graph is not None and count * _CANDIDATE_COST < most:
             rows, distances = self.graph.candidates(wanted.direction, count)
+            if len(self._twins):
+                rows, distances = self._twins.joined(rows, distances)
             alive = killed_at[rows] > wanted.seq
             if matches is not None:
                 alive &= matches.mask[rows]
@@ -214,3 +218,10 @@ class Segment:
         if matches is None:
             return np.flatnonzero(killed_at > wanted.seq)
         return matches.rows[killed_at[matches.rows] > wanted.seq]
+
+
+def _open_twins(path: Path) -> Twins:
+    try:
+        return Twins(path)
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise CorruptData("A segment is incomplete.") from error

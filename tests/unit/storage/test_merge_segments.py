@@ -343,7 +343,6 @@ EXTREMES: dict[str, Callable[[int], FloatMatrix]] = {
 # No graph finds its way among these: float32 does not hold the distances or products of the long ones, and
 # more equal vectors than the graph looks at lead nowhere else. Then every row is compared.
 REFUSED = {
-    ("zeros", Metric.EUCLIDEAN),
     ("all-lengths", Metric.DOT),
     ("all-lengths", Metric.EUCLIDEAN),
     ("huge", Metric.EUCLIDEAN),

@@ -164,6 +164,7 @@ ALL_FILES = [
     "rows.arrow",
     "segment.json",
     "text.arrow",
+    "twins.arrow",
     "vectors.npy",
     "writes.arrow",
 ]
@@ -192,7 +193,7 @@ def test_a_folder_that_is_not_there_is_a_damaged_segment(tmp_path: Path) -> None
 def test_a_segment_of_a_later_format_is_refused(tmp_path: Path) -> None:
     built(tmp_path / "s", rows_of(["a"], clustered(1)))
     description = files.read_json(tmp_path / "s" / "segment.json")
-    files.write_json_durable(tmp_path / "s" / "segment.json", {**description, "format": 3})
+    files.write_json_durable(tmp_path / "s" / "segment.json", {**description, "format": 4})
     with pytest.raises(CorruptData, match="format"):
         opened_again(tmp_path / "s")
 
@@ -237,7 +238,7 @@ def test_a_graph_that_cannot_find_its_own_rows_is_refused_and_the_segment_is_sea
     opened = built(tmp_path / "refused", rows, metric=metric)
 
     assert sorted(path.name for path in (tmp_path / "refused").iterdir()) == [
-        name for name in ALL_FILES if name != "graph.usearch"
+        name for name in ALL_FILES if name not in {"graph.usearch", "twins.arrow"}
     ]
     for query in clustered(20, seed=9):
         found = search(opened, query, 10, killed_at=alive(1300), seq=1)

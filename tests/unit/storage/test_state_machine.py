@@ -26,7 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from storage import merging
+from storage import merging, segment, segment_files
 from storage.bulk import write_fragment
 from storage.compaction import SegmentSize
 from storage.reader import ShardReader
@@ -172,6 +172,9 @@ class ShardMachine(RuleBasedStateMachine):
         # Nothing happens by itself: a folder is copied as a crash would leave it, which takes a moment.
         self.patched = pytest.MonkeyPatch()
         self.patched.setattr(ShardWriter, "_merge_all", lambda *_, **__: None)
+        # Graphs of a few rows, and searches that use them.
+        self.patched.setattr(segment_files, "GRAPH_MIN_ROWS", 3)
+        self.patched.setattr(segment, "_CANDIDATE_COST", 0.001)
         self.root: Path | None = None
         self.oracle = Oracle()
         self.parts = 0
