@@ -71,6 +71,7 @@ class Graph:
             metric=_METRICS[metric],
             dtype=graph_type(metric, options).value,
             connectivity=options.m,
+            enable_key_lookups=False,
         )
         return cls(index, metric, options)
 
@@ -88,7 +89,7 @@ class Graph:
             CorruptData: It cannot be read.
         """
         try:
-            index = Index.restore(str(path), view=mapped)
+            index = Index.restore(str(path), view=mapped, enable_key_lookups=False)
         except (ValueError, RuntimeError) as error:
             raise CorruptData("A segment's graph cannot be read.") from error
         if index is None:
