@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -68,21 +68,27 @@ class ShardWriter:
         self._owned = OwnedShard(directory)
         self.spec = self._owned.spec
         self._view = self._owned.view
-        self._merger = Merger(self._owned, settings)
-        self._flusher = Flusher(self._owned, settings)
-        self._due = threading.Event()
-        self._compaction_due = threading.Event()
-        self._has_room = threading.Event()
-        self._closing = threading.Event()
-        self._written_at_s = time.monotonic()
-        self._commits = GroupCommit(
-            self._owned, settings, wait_for_room=self._wait_for_room, on_commit=self._committed
-        )
-        self._maintenance = threading.Thread(target=self._maintain, name="shard-maintenance", daemon=True)
-        self._maintenance.start()
-        self._compaction = threading.Thread(target=self._compact, name="shard-compaction", daemon=True)
-        self._compaction_due.set()
-        self._compaction.start()
+        with ExitStack() as undo:
+            undo.callback(self._owned.release)
+            self._merger = Merger(self._owned, settings)
+            self._flusher = Flusher(self._owned, settings)
+            self._due = threading.Event()
+            self._compaction_due = threading.Event()
+            self._has_room = threading.Event()
+            self._closing = threading.Event()
+            self._written_at_s = time.monotonic()
+            self._commits = GroupCommit(
+                self._owned, settings, wait_for_room=self._wait_for_room, on_commit=self._committed
+            )
+            undo.callback(self._commits.close)
+            self._maintenance = threading.Thread(target=self._maintain, name="shard-maintenance", daemon=True)
+            undo.callback(self._due.set)
+            undo.callback(self._closing.set)
+            self._maintenance.start()
+            self._compaction = threading.Thread(target=self._compact, name="shard-compaction", daemon=True)
+            self._compaction_due.set()
+            self._compaction.start()
+            undo.pop_all()
 
     # Writes and reads, from any thread.
 

@@ -316,6 +316,30 @@ def test_a_full_disk_fails_the_write_changes_nothing_and_passes(
     assert writer.stats().points == 2
 
 
+@pytest.mark.parametrize("thread", ["shard-commit", "shard-maintenance", "shard-compaction"])
+def test_a_shard_that_cannot_have_its_threads_is_left_to_whoever_comes_next(
+    open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch, thread: str
+) -> None:
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def start_others(self: threading.Thread) -> None:
+        if self.name == thread:
+            raise RuntimeError("can't start new thread")
+        start(self)
+        started.append(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start_others)
+        with pytest.raises(RuntimeError, match="new thread"):
+            open_shard()
+    for other in started:
+        other.join(10)
+    assert not any(other.is_alive() for other in started)
+    writer = open_shard()
+    assert writer.upsert(batch_of(["a"], clustered(1))).result().written == 1
+
+
 def test_an_error_of_the_disk_names_no_path(open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = open_shard()
 
