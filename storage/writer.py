@@ -323,8 +323,10 @@ class ShardWriter:
 
     def _seal_is_due(self) -> bool:
         waiting = self._view.head.seq - self._owned.manifest.sealed_seq
-        rests = time.monotonic() - self._written_at_s >= _RESTS_AFTER_S
-        return waiting >= self._settings.seal_rows or (waiting >= _RESTING_SEAL_ROWS and rests)
+        return waiting >= self._settings.seal_rows or (waiting >= _RESTING_SEAL_ROWS and self._rests())
+
+    def _rests(self) -> bool:
+        return time.monotonic() - self._written_at_s >= _RESTS_AFTER_S
 
     def _wait_for_room(self) -> None:
         """Hold writers back while too many rows are searched one by one.
@@ -361,6 +363,8 @@ class ShardWriter:
         rests = False
         while not self._closing.is_set() and not self.broken:
             is_due = self._compaction_due.wait(None if rests else _RESTS_AFTER_S)
+            if not is_due and not self._rests():
+                continue
             self._compaction_due.clear()
             if not self._attempt(self._merge_all, resting=not is_due):
                 self._closing.wait(_RETRY_S)

@@ -93,10 +93,19 @@ def within_a_moment(holds: Callable[[], bool]) -> bool:
     return holds()
 
 
-def test_a_shard_that_is_written_to_does_not_merge_what_is_not_due(open_shard: OpenShard) -> None:
+def test_a_shard_that_is_written_to_does_not_merge_what_is_not_due(
+    open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though nothing is sealed for long: a few rows at a time do not make a segment."""
+    monkeypatch.setattr(writer_module, "_RESTS_AFTER_S", 0.75)
     settled(open_shard).close(flush=False)
     writer = open_shard(merges=True, merge_factor=_FACTOR)
-    assert not within_a_moment(lambda: sizes(writer) != [_SMALL, _LARGE])
+    end_s = time.monotonic() + 3 * 0.75
+    while time.monotonic() < end_s:
+        fill(writer, "one", 1)
+        time.sleep(0.01)
+    assert sizes(writer) == [_SMALL, _LARGE]
+    assert within_20_s(lambda: len(sizes(writer)) == 1)
 
 
 def test_a_merge_at_rest_gives_way_to_writers(open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch) -> None:
