@@ -351,7 +351,7 @@ class ShardWriter:
 
     def _maintain(self) -> None:
         while not self._closing.is_set() and not self.broken:
-            self._due.wait(self._settings.flush_interval_s)
+            self._due.wait(min(self._settings.flush_interval_s, _RESTS_AFTER_S))
             self._due.clear()
             # One step that fails must not keep the other from its work.
             failed = [step for step in (self._seal_if_due, self._flush_if_due) if not self._attempt(step)]
@@ -363,7 +363,8 @@ class ShardWriter:
         rests = False
         while not self._closing.is_set() and not self.broken:
             is_due = self._compaction_due.wait(None if rests else _RESTS_AFTER_S)
-            if not is_due and not self._rests():
+            if not is_due and (not self._rests() or self._seal_is_due()):
+                # What is about to be sealed is merged with the rest.
                 continue
             self._compaction_due.clear()
             if not self._attempt(self._merge_all, resting=not is_due):

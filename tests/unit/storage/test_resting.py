@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,6 +107,47 @@ def test_a_shard_that_is_written_to_does_not_merge_what_is_not_due(
         time.sleep(0.01)
     assert sizes(writer) == [_SMALL, _LARGE]
     assert within_20_s(lambda: len(sizes(writer)) == 1)
+
+
+def test_a_tail_is_sealed_at_rest_however_seldom_the_table_is_written(
+    open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "_RESTS_AFTER_S", 0.05)
+    monkeypatch.setattr(writer_module, "_RESTING_SEAL_ROWS", _SMALL)
+    writer = open_shard(flush_interval_s=86_400)
+    fill(writer, "some", _SMALL)
+    assert within_20_s(lambda: sizes(writer) == [_SMALL])
+
+
+def test_the_tail_is_sealed_before_a_shard_at_rest_merges(
+    open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else the large segment would be written once without it, and soon again."""
+    monkeypatch.setattr(writer_module, "_RESTS_AFTER_S", 0.05)
+    monkeypatch.setattr(writer_module, "_RESTING_SEAL_ROWS", _SMALL)
+    writer = settled(open_shard)
+    fill(writer, "tail", _SMALL)
+    writer.close(flush=False)
+    made: list[int] = []
+
+    def merge_and_note(directory: Path, parts: Any, **options: Any) -> None:
+        made.append(sum(len(rows) for _, rows in parts))
+        merge_segments(directory, parts, **options)
+
+    seal_if_due = ShardWriter._seal_if_due
+
+    def seal_late(writer: ShardWriter) -> None:
+        # Time enough for the compaction thread to be the first.
+        within_a_moment(lambda: bool(made))
+        seal_if_due(writer)
+
+    monkeypatch.setattr(ShardWriter, "_seal_if_due", seal_late)
+    monkeypatch.setattr(merging, "merge_segments", merge_and_note)
+    writer = open_shard(merges=True, merge_factor=_FACTOR)
+    everything = _LARGE + 2 * _SMALL
+    assert within_20_s(lambda: sizes(writer) == [everything])
+    assert made[-1] == everything
+    assert sum(rows > _LARGE for rows in made) == 1
 
 
 def test_a_merge_at_rest_gives_way_to_writers(open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch) -> None:
