@@ -366,8 +366,10 @@ class ShardWriter:
             if not is_due and (not self._rests() or self._seal_is_due()):
                 # What is about to be sealed is merged with the rest.
                 continue
-            self._compaction_due.clear()
-            if not self._attempt(self._merge_all, resting=not is_due):
+            if is_due:
+                self._compaction_due.clear()
+            # What nobody waits for is not tried again until something new comes.
+            if not self._attempt(self._merge_all, resting=not is_due) and is_due:
                 self._closing.wait(_RETRY_S)
                 self._compaction_due.set()
             rests = not is_due

@@ -1,11 +1,13 @@
 """A shard into which nothing new comes: it merges further than is due, so that searches become quick."""
 
+import errno
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from storage import compaction, merging, segment_files
 from storage import writer as writer_module
@@ -148,6 +150,30 @@ def test_the_tail_is_sealed_before_a_shard_at_rest_merges(
     assert within_20_s(lambda: sizes(writer) == [everything])
     assert made[-1] == everything
     assert sum(rows > _LARGE for rows in made) == 1
+
+
+def test_a_merge_at_rest_that_fails_waits_for_something_new(
+    open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody needs it: it must not fill a disk again and again that others write to."""
+    monkeypatch.setattr(writer_module, "_RESTS_AFTER_S", 0.05)
+    monkeypatch.setattr(writer_module, "_RETRY_S", 0.01)
+    settled(open_shard).close(flush=False)
+    tried: list[Path] = []
+
+    def refuse(directory: Path, *_: Any, **__: Any) -> None:
+        tried.append(directory)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(merging, "merge_segments", refuse)
+    writer = open_shard(merges=True, merge_factor=_FACTOR)
+    with capture_logs():
+        assert within_20_s(lambda: bool(tried))
+        assert not within_a_moment(lambda: len(tried) > 1)
+        fill(writer, "more", _SMALL)
+        writer.seal()
+        assert within_20_s(lambda: len(tried) > 1)
+        writer.close(flush=False)
 
 
 def test_a_merge_at_rest_gives_way_to_writers(open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch) -> None:
