@@ -95,7 +95,11 @@ class Merger:
         ]
         names = self._plan(sizes, self._settings.merge_factor)
         if not names and resting:
-            names = self._plan(sizes, _RESTING_FACTOR)
+            # A graph that was refused cannot grow: for a few more rows it would be built anew, and refused.
+            growing = [
+                size for size in sizes if not size.indexed or lives[size.name].segment.graph is not None
+            ]
+            names = self._plan(growing, _RESTING_FACTOR)
         rows = [alive[name] for name in names]
         if names:
             first = lives[names[0]].segment

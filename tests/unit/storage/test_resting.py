@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from storage import compaction, merging, segment_files
 from storage import writer as writer_module
+from storage.graph import Graph
 from storage.segment_files import merge_segments
 from storage.writer import ShardWriter
 from tests.unit.storage.conftest import OpenShard, batch_of, clustered
@@ -174,6 +175,16 @@ def test_a_merge_at_rest_that_fails_waits_for_something_new(
         writer.seal()
         assert within_20_s(lambda: len(tried) > 1)
         writer.close(flush=False)
+
+
+def test_what_no_graph_finds_is_not_merged_again_at_rest(
+    open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A graph would be built of it from nothing, for the few rows that join it, and refused again."""
+    monkeypatch.setattr(Graph, "finds_its_rows", lambda *_, **__: False)
+    writer = settled(open_shard)
+    writer.optimize()
+    assert sizes(writer) == [_SMALL, _LARGE]
 
 
 def test_a_merge_at_rest_gives_way_to_writers(open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch) -> None:
