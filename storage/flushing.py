@@ -47,7 +47,9 @@ class Flusher:
         """The table, as its one writer."""
         # Not before the first flush: a shard can be opened, and read, on a full disk.
         owned = self._owned
-        owned.publish(replace(owned.manifest, epoch=owned.manifest.epoch + 1))
+        # A new table is there before it is filled: the owner may end meanwhile, and the next one must know.
+        flushed_seq = 0 if self._is_missing else owned.manifest.flushed_seq
+        owned.publish(replace(owned.manifest, epoch=owned.manifest.epoch + 1, flushed_seq=flushed_seq))
         return open_table(
             owned.directory,
             owned.spec,

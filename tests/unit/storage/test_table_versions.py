@@ -1,5 +1,6 @@
 """Versions of the table: damaged ones are put aside, past ones can be read."""
 
+import errno
 import os
 import shutil
 import threading
@@ -281,6 +282,30 @@ def test_a_table_that_is_gone_is_filled_again_though_nothing_is_written(
         writer.flush()
     with writer.hold():
         assert sorted(writer._flusher.table.read_all().ids) == ["a", "b"]
+
+
+def test_a_table_that_was_being_filled_again_when_its_owner_ended_is_filled_by_the_next(
+    open_shard: OpenShard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = open_shard()
+    for name in "ab":
+        writer.upsert(batch_of([name], clustered(1))).result()
+    writer.seal()
+    writer.close()
+    shutil.rmtree(tmp_path / "shard" / "table")
+
+    def end(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PointTable, "rewrite", end)
+        writer = open_shard()
+        with pytest.raises(OSError, match="Input/output"):
+            writer.flush()
+        writer.close(flush=False)
+    writer = open_shard()
+    writer.flush()
+    assert sorted(writer._flusher.table.read_all().ids) == ["a", "b"]
 
 
 def test_a_rebuild_takes_an_older_version_if_the_log_goes_on_from_there_and_changes_no_table(
