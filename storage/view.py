@@ -179,7 +179,7 @@ class ShardView:
         """Let the shard have these segments, after write ``seq``; the tail is empty.
 
         Args:
-            segments: See `storage.bulk.adopted`.
+            segments: All of them, see `storage.adoption`.
             seq: The write that made the last row of the last one.
             last_write_ms: When, Unix time in milliseconds.
         """
