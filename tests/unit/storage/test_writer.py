@@ -402,8 +402,12 @@ def test_the_maintenance_thread_seals_flushes_and_merges_by_itself(open_shard: O
             merged.set()
         return done
 
+    def note_flush() -> None:
+        flush()
+        flushed.set()
+
     writer._merger.merge = note_merge  # type: ignore[method-assign]
-    writer.flush = lambda: flush() or flushed.set()  # type: ignore[method-assign, func-returns-value]
+    writer.flush = note_flush  # type: ignore[method-assign]
     for number in range(40):
         writer.upsert(batch_of([f"{number}-{row}" for row in range(10)], clustered(10))).result()
     assert merged.wait(30)
