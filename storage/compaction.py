@@ -12,8 +12,8 @@ from storage.segment_files import GRAPH_MIN_ROWS
 
 # Segments with a smaller share of live rows are rewritten without the dead ones.
 _MIN_LIVE = 0.5
-# Rows that get into a graph in one step, about: writers may have to wait for its end.
-_STEP_ROWS = 32_768
+# Rows that get into a graph in one step, about, while writers may have to wait for its end.
+STEP_ROWS = 32_768
 # A graph with a smaller share of live rows does not grow: a new one is built without the dead.
 MIN_LIVE_TO_GROW = 0.8
 
@@ -35,7 +35,12 @@ class SegmentSize:
 
 
 def plan(
-    sizes: Sequence[SegmentSize], *, merge_factor: int, max_rows: int, with_graphs: bool
+    sizes: Sequence[SegmentSize],
+    *,
+    merge_factor: int,
+    max_rows: int,
+    with_graphs: bool,
+    max_added: int | None = None,
 ) -> tuple[str, ...]:
     """The segments to merge next, the one whose graph may grow first; none when all is well.
 
@@ -48,20 +53,22 @@ def plan(
             this many of about the same size are merged.
         max_rows: No segment becomes larger by merging.
         with_graphs: Whether the collection's segments have graphs.
+        max_added: How many rows may have to get into a graph; None for any number. Rows that wait for one get
+            there in steps of `STEP_ROWS` in any case.
     """
     for size in sizes:
-        if size.live < _MIN_LIVE * size.rows:
+        if size.live < _MIN_LIVE * size.rows and (max_added is None or size.live <= max_added):
             return (size.name,)
     ascending = sorted(sizes, key=lambda size: size.live)
     group = _without_graph(ascending, max_rows) if with_graphs else []
     if group:
-        rest = [size for size in ascending if size not in group]
-        group = _joined(group, rest, merge_factor, max_rows)
+        indexed = [size for size in ascending if size.indexed]
+        group = _joined(group, indexed, merge_factor, max_rows, STEP_ROWS)
     else:
         # From the smallest on: one that is too small to join the next keeps no others apart.
         least = 2 if with_graphs else merge_factor
         runs = (
-            _joined([size], ascending[at:], merge_factor, max_rows)
+            _joined([size], ascending[at:], merge_factor, max_rows, max_added)
             for at, size in enumerate(ascending, start=1)
         )
         group = next((run for run in runs if len(run) >= least), [])
@@ -74,7 +81,7 @@ def _without_graph(ascending: Sequence[SegmentSize], max_rows: int) -> list[Segm
 
     The largest is among them, however large, and as many others as stay within the bounds with it.
     """
-    bound = min(max_rows, _STEP_ROWS)
+    bound = min(max_rows, STEP_ROWS)
     group: list[SegmentSize] = []
     for size in reversed(ascending):
         if not size.indexed and (not group or _fits(group, size, bound)):
@@ -83,12 +90,19 @@ def _without_graph(ascending: Sequence[SegmentSize], max_rows: int) -> list[Segm
 
 
 def _joined(
-    group: list[SegmentSize], ascending: Sequence[SegmentSize], merge_factor: int, max_rows: int
+    group: list[SegmentSize],
+    ascending: Sequence[SegmentSize],
+    merge_factor: int,
+    max_rows: int,
+    max_added: int | None,
 ) -> list[SegmentSize]:
     """The group and those larger ones, one after the other, of which it is a good part."""
     group = list(group)
     for size in ascending:
+        added = _live(group) + (0 if _may_grow(size) else size.live)
         if _live(group) * merge_factor < size.live or not _fits(group, size, max_rows):
+            break
+        if max_added is not None and added > max_added:
             break
         group.append(size)
     return group

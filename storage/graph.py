@@ -33,9 +33,9 @@ _INT8_MAX = 127.0
 # Less than the largest component of any direction, and not so little that to divide by it overflows.
 _LEAST = np.float32(1e-30)
 # Rounding to int8, the coarsest type, moves a cosine by 0.0032 (one standard deviation) at most: each
-# component of both vectors by up to half a step, a 127th of the largest one, which is one at most. Rows whose
-# cosines differ by six times that of a difference keep their order.
-_UNCERTAIN_COSINE = np.float32(6 * 0.0032 * 2**0.5)
+# component of both vectors by up to half a step, a 127th of the largest one, which is one at most. That takes
+# the errors as independent, which they need not be: rows keep their order from ten times that on.
+_UNCERTAIN_COSINE = np.float32(10 * 0.0032 * 2**0.5)
 _METRICS = {Metric.COSINE: "cos", Metric.DOT: "ip", Metric.EUCLIDEAN: "l2sq"}
 
 

@@ -1,9 +1,10 @@
 """ShardWriter: the one owner of a shard. Takes writes, answers reads, and keeps the shard in order.
 
 Threads: the commit thread (`storage.commit`) applies writes; the maintenance thread seals the tail into
-segments (`storage.sealing`), which are searched row by row, and writes the table (`storage.flushing`); the
-compaction thread merges segments and builds their graphs (`storage.merging`), which takes long, and holds up
-the others only to publish. Whatever they do, a search sees one consistent point of history.
+segments (`storage.sealing`), which are searched row by row, and writes the table (`storage.flushing`); two
+more merge segments and build their graphs (`storage.merging`), which takes long, and hold up the others only
+to publish. One of them leaves large segments alone, so that new rows never wait for those. Whatever they do,
+a search sees one consistent point of history.
 """
 
 import threading
@@ -73,7 +74,7 @@ class ShardWriter:
             self._merger = Merger(self._owned, settings)
             self._flusher = Flusher(self._owned, settings)
             self._due = threading.Event()
-            self._compaction_due = threading.Event()
+            self._bounded_due, self._compaction_due = threading.Event(), threading.Event()
             self._has_room = threading.Event()
             self._closing = threading.Event()
             self._written_at_s = time.monotonic()
@@ -83,11 +84,19 @@ class ShardWriter:
             undo.callback(self._commits.close)
             self._maintenance = threading.Thread(target=self._maintain, name="shard-maintenance", daemon=True)
             undo.callback(self._due.set)
+            undo.callback(self._call_for_merges)
             undo.callback(self._closing.set)
             self._maintenance.start()
-            self._compaction = threading.Thread(target=self._compact, name="shard-compaction", daemon=True)
-            self._compaction_due.set()
-            self._compaction.start()
+            self._compaction = [
+                threading.Thread(target=self._compact, args=(due,), name=name, daemon=True)
+                for due, name in (
+                    (self._bounded_due, "shard-indexing"),
+                    (self._compaction_due, "shard-compaction"),
+                )
+            ]
+            for thread in self._compaction:
+                thread.start()
+            self._call_for_merges()
             undo.pop_all()
 
     # Writes and reads, from any thread.
@@ -193,15 +202,15 @@ class ShardWriter:
         self._closing.set()
         self._commits.close()
         self._due.set()
-        self._compaction_due.set()
-        self._maintenance.join()
-        self._compaction.join()
+        self._call_for_merges()
+        for thread in (self._maintenance, *self._compaction):
+            thread.join()
         try:
             if flush and not self.broken:
                 self.flush()
         finally:
-            with self._merger.paused():
-                self._owned.release()
+            self._merger.stop()
+            self._owned.release()
 
     # Maintenance: what it publishes, one step at a time.
 
@@ -215,11 +224,11 @@ class ShardWriter:
         with self._owned.step():
             sealing.seal(self._owned, seal_rows=self._settings.seal_rows)
         self._has_room.set()
-        self._compaction_due.set()
+        self._call_for_merges()
 
     def merge(self) -> bool:
         """As `storage.merging.Merger.merge`, what is due; stops when the shard closes."""
-        merged = self._merger.merge(resting=False, should_stop=self._closing.is_set)
+        merged = self._merger.merge(should_stop=self._closing.is_set)
         self._has_room.set()
         return merged
 
@@ -232,7 +241,10 @@ class ShardWriter:
         through = self._view.head.seq
         while self._owned.manifest.sealed_seq < through:
             self.seal()
-        while self._merger.merge(resting=True, should_stop=self._closing.is_set):
+        while (
+            self._merger.merge(resting=True, should_stop=self._closing.is_set)
+            or self._merger.wait_for_others()
+        ):
             self._has_room.set()
 
     def commit_fragments(self, job: str, part: str, fragments: Sequence[Path]) -> bool:
@@ -260,7 +272,7 @@ class ShardWriter:
                 self._owned, self._commits, job, part, fragments, seal_rows=self._settings.seal_rows
             )
         self._due.set()
-        self._compaction_due.set()
+        self._call_for_merges()
         return done
 
     def forget_job(self, job: str) -> None:
@@ -338,7 +350,7 @@ class ShardWriter:
         while self._is_full():
             self._has_room.clear()
             self._due.set()
-            self._compaction_due.set()
+            self._call_for_merges()
             if self._closing.is_set() or time.monotonic() > deadline_s:
                 raise Overloaded("Writes come faster than they can be indexed; try again in a moment.")
             self._has_room.wait(0.5)
@@ -359,20 +371,26 @@ class ShardWriter:
                 self._closing.wait(_RETRY_S)
                 self._due.set()
 
-    def _compact(self) -> None:
-        rests = False
+    def _call_for_merges(self) -> None:
+        self._bounded_due.set()
+        self._compaction_due.set()
+
+    def _compact(self, due: threading.Event) -> None:
+        bounded = due is self._bounded_due
+        # Only one of the two merges what is not due.
+        rests = bounded
         while not self._closing.is_set() and not self.broken:
-            is_due = self._compaction_due.wait(None if rests else _RESTS_AFTER_S)
-            if not is_due and (not self._rests() or self._seal_is_due()):
-                # What is about to be sealed is merged with the rest.
+            is_due = due.wait(None if rests else _RESTS_AFTER_S)
+            if not is_due and (not self._rests() or self._seal_is_due() or self._merger.is_busy):
+                # What is about to be sealed, or is being merged, is merged with the rest.
                 continue
             if is_due:
-                self._compaction_due.clear()
+                due.clear()
             # What nobody waits for is not tried again until something new comes.
-            if not self._attempt(self._merge_all, resting=not is_due) and is_due:
+            if not self._attempt(self._merge_all, resting=not is_due, bounded=bounded) and is_due:
                 self._closing.wait(_RETRY_S)
-                self._compaction_due.set()
-            rests = not is_due
+                due.set()
+            rests = bounded or not is_due
 
     def _attempt(self, step: Callable[..., None], **options: bool) -> bool:
         try:
@@ -393,12 +411,16 @@ class ShardWriter:
         if self._flusher.is_due():
             self.flush()
 
-    def _merge_all(self, *, resting: bool) -> None:
+    def _merge_all(self, *, resting: bool, bounded: bool) -> None:
         """Merge what is due or, of a shard that rests, whatever makes searches quicker."""
         most = self._unindexed_rows() + self._settings.max_unindexed_rows // _GIVE_WAY_PART
 
         def should_stop() -> bool:
             return self._closing.is_set() or (resting and self._unindexed_rows() > most)
 
-        while not should_stop() and self._merger.merge(resting=resting, should_stop=should_stop):
+        while not should_stop() and self._merger.merge(
+            resting=resting, bounded=bounded, should_stop=should_stop
+        ):
             self._has_room.set()
+            # What was taken may be merged with others now.
+            self._call_for_merges()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +71,9 @@ def open_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open
     for writer in opened:
         if not writer.closed:
             writer.close(flush=False)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as threads:
+        yield threads

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.compaction import MIN_LIVE_TO_GROW, SegmentSize, plan
+from storage.compaction import MIN_LIVE_TO_GROW, STEP_ROWS, SegmentSize, plan
 from storage.segment_files import GRAPH_MIN_ROWS
 
 
@@ -231,3 +231,36 @@ def test_without_graphs_as_many_segments_are_merged_as_the_factor_says() -> None
     sizes = unindexed([4096] * 4)
     assert len(plan(sizes, merge_factor=4, max_rows=10**6, with_graphs=False)) == 4
     assert plan(sizes[1:], merge_factor=4, max_rows=10**6, with_graphs=False) == ()
+
+
+def test_rows_that_wait_for_a_graph_get_one_in_bounded_steps() -> None:
+    """Writers may be waiting for the end of each."""
+    shard = Shard(
+        segments=[SegmentSize("large", 76_000, 76_000, True), SegmentSize("s", 14_000, 14_000, True)]
+    )
+    for _ in range(10):
+        shard.seal(8000)
+    while any(not size.indexed for size in shard.segments):
+        before = shard.inserted
+        shard._merge(shard.plan())
+        assert 0 < shard.inserted - before <= STEP_ROWS
+
+
+@given(factors, steps)
+def test_a_bounded_plan_adds_few_rows_to_graphs(
+    merge_factor: int, history: list[tuple[str, int, float]]
+) -> None:
+    shard = Shard(merge_factor, 2**62)
+    for step, *how in history:
+        getattr(shard, step)(*how)
+    for _ in range(100):
+        largest = max((size.live for size in shard.segments if not size.indexed), default=0)
+        names = plan(
+            shard.segments, merge_factor=merge_factor, max_rows=2**62, with_graphs=True, max_added=STEP_ROWS
+        )
+        if not names:
+            break
+        before = shard.inserted
+        shard._merge(names)
+        # One segment may have been sealed larger than that.
+        assert shard.inserted - before <= max(STEP_ROWS, largest)

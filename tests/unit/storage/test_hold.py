@@ -1,6 +1,5 @@
 """A held shard stays as it is, whatever wants to change it; nothing fails for that."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -18,12 +17,6 @@ from vectoray.core.errors import ShardLocked, Unavailable
 
 # Long enough for a thread that does not wait to be seen not to.
 _A_MOMENT_S = 0.05
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(4) as threads:
-        yield threads
 
 
 def files_of(directory: Path) -> dict[str, int]:

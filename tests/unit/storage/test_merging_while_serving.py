@@ -3,7 +3,8 @@
 import errno
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from storage.settings import StorageSettings
 from storage.table_read import read_live_points
 from storage.writer import ShardWriter
 from tests.unit.storage.conftest import DIMENSION, OpenShard, batch_of, clustered
-from vectoray.core.errors import StorageFull
+from vectoray.core.errors import ShardLocked, StorageFull, Unavailable
 from vectoray.core.model import SearchQuery
 
 EVERYTHING = SearchQuery(np.ones(DIMENSION, dtype=np.float32), 100_000)
@@ -288,30 +289,77 @@ def test_a_merge_that_failed_is_tried_again_by_itself(
     assert len(ids_in(writer)) == 120
 
 
-def test_of_two_that_merge_at_once_one_waits_for_the_other(
-    open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch
+class HeldMerge:
+    """Stops the first merge before it builds anything, until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.merged: list[set[str]] = []
+        monkeypatch.setattr(merging, "merge_segments", self._merge)
+
+    def _merge(self, directory: Path, parts: Sequence[Any], **options: Any) -> None:
+        self.merged.append({segment.name for segment, _ in parts})
+        if not self.begun.is_set():
+            self.begun.set()
+            assert self.go_on.wait(20)
+        merge_segments(directory, parts, **options)
+
+
+def test_those_that_merge_at_once_take_different_segments(
+    open_shard: OpenShard, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = filled(open_shard)
-    inside, running, most = threading.Event(), [0], [0]
+    held = HeldMerge(monkeypatch)
+    first = pool.submit(writer.merge)
+    assert held.begun.wait(20)
+    assert not writer.merge()
+    for row in range(120, 200, 40):
+        writer.upsert(batch_of([str(at) for at in range(row, row + 40)], clustered(40))).result()
+        writer.seal()
+    writer.delete(["7"]).result()
+    assert writer.merge()
+    held.go_on.set()
+    assert first.result(20)
+    assert [len(names) for names in held.merged] == [3, 2]
+    assert not held.merged[0] & held.merged[1]
+    for opened in before_and_after_reopening(writer, open_shard):
+        assert ids_in(opened) == sorted(str(row) for row in range(200) if row != 7)
 
-    def counted(*args: Any, **options: Any) -> None:
-        running[0] += 1
-        most[0] = max(most[0], running[0])
-        inside.set()
-        merge_segments(*args, **options)
-        running[0] -= 1
 
-    monkeypatch.setattr(merging, "merge_segments", counted)
-    answers: list[bool] = []
-    threads = [threading.Thread(target=lambda: answers.append(writer.merge())) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    assert inside.is_set()
-    assert most == [1]
-    assert sorted(answers) == [False, False, False, True]
-    assert len(ids_in(writer)) == 120
+def test_optimizing_waits_for_a_merge_under_way_and_merges_what_it_made(
+    open_shard: OpenShard, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = filled(open_shard)
+    held = HeldMerge(monkeypatch)
+    first = pool.submit(writer.merge)
+    assert held.begun.wait(20)
+    writer.upsert(batch_of([f"new-{row}" for row in range(10)], clustered(10))).result()
+    optimizing = pool.submit(writer.optimize)
+    with pytest.raises(TimeoutError):
+        optimizing.result(0.2)
+    held.go_on.set()
+    optimizing.result(20)
+    assert first.result(20)
+    assert [len(live.segment) for live in writer._view.head.segments] == [130]
+
+
+def test_closing_waits_for_whoever_merges(
+    open_shard: OpenShard, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next owner would meet what is half-written."""
+    writer = filled(open_shard)
+    held = HeldMerge(monkeypatch)
+    merge = pool.submit(writer.merge)
+    assert held.begun.wait(20)
+    closing = pool.submit(writer.close)
+    with pytest.raises(TimeoutError):
+        closing.result(0.2)
+    with pytest.raises(ShardLocked):
+        open_shard()
+    held.go_on.set()
+    closing.result(20)
+    assert merge.exception(20) is None or isinstance(merge.exception(), BuildStoppedError | Unavailable)
+    assert len(ids_in(open_shard())) == 120
 
 
 @pytest.mark.usefixtures("small_graphs")
