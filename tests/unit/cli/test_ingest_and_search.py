@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,7 @@ def test_ingest_makes_the_collection_and_lists_every_document_that_failed(runnin
     assert "Made the collection" not in again.stdout
 
 
+@pytest.mark.slow
 def test_ingest_ends_with_the_exit_code_of_a_run_that_failed(
     running: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,12 +104,3 @@ def test_version_is_the_packages() -> None:
 )
 def test_a_wrong_command_line_ends_with_two(command: list[str]) -> None:
     assert CliRunner().invoke(app, command).exit_code == 2
-
-
-def test_the_command_line_imports_no_server_package() -> None:
-    program = "import sys, vectoray.cli.main; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout
-    server = {"ray", "fastapi", "pydantic", "pyarrow", "torch", "serve", "storage", "cluster", "pipelines"}
-    assert not server & set(loaded.split())

@@ -81,6 +81,7 @@ def test_a_second_up_is_refused_with_the_address_of_the_first(vectoray: Any) -> 
     vectoray("down")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_up_in_the_foreground_passes_the_signal_on_and_ends_with_zero(
     vectoray: Any, number: signal.Signals
@@ -95,6 +96,7 @@ def test_up_in_the_foreground_passes_the_signal_on_and_ends_with_zero(
     assert not ServerFiles(vectoray.data_dir).locked()
 
 
+@pytest.mark.slow
 def test_up_in_the_foreground_ends_with_the_exit_code_of_a_server_that_dies(vectoray: Any) -> None:
     vectoray.env["STUB"] = "littering"
     with vectoray.start("up") as process:
@@ -107,6 +109,7 @@ def test_up_in_the_foreground_ends_with_the_exit_code_of_a_server_that_dies(vect
     assert not ServerFiles(vectoray.data_dir).info_path.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [["up"], ["up", "--detach"]])
 def test_a_mistake_is_shown_in_the_servers_words_with_its_exit_code(
     vectoray: Any, options: list[str]
@@ -132,6 +135,7 @@ def test_a_crash_while_starting_shows_the_end_of_this_starts_log(vectoray: Any) 
     assert "an earlier start" not in up.stderr
 
 
+@pytest.mark.slow
 def test_an_interrupted_start_leaves_no_server(vectoray: Any) -> None:
     vectoray.env["STUB"] = "mute"
     files = ServerFiles(vectoray.data_dir)
@@ -214,6 +218,7 @@ def test_down_never_touches_a_process_that_got_the_servers_id(vectoray: Any, spa
     assert stranger.poll() is None
 
 
+@pytest.mark.slow
 def test_down_stops_the_holder_of_the_lock_and_not_the_id_of_an_earlier_server(
     vectoray: Any, spawn: Spawn
 ) -> None:

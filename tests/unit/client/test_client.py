@@ -1,7 +1,5 @@
 """The client over a transport that records what is sent and answers what a test says."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -85,15 +83,6 @@ def test_the_package_exports_exactly_its_client_and_values() -> None:
         "ServerHealth",
         "StoredVector",
     ]
-
-
-def test_importing_the_client_imports_no_server_package() -> None:
-    program = "import sys, vectoray.client; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout
-    assert "vectoray.client.calls" in loaded.split()
-    assert not {"ray", "fastapi", "pydantic", "pyarrow", "torch"} & set(loaded.split())
 
 
 def test_health_reads_the_documented_answer() -> None:

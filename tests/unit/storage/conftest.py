@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from storage import compaction, segment_files
 from storage.settings import StorageSettings
 from storage.shard import ShardSpec, create_shard
 from storage.writer import ShardWriter
@@ -38,6 +39,18 @@ def let_others_run() -> None:
     never waits for anything takes it back before any other thread of the process has woken up.
     """
     time.sleep(0)
+
+
+def allow_small_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs from 30 rows on, which are built and grow in a moment."""
+    for module in (segment_files, compaction):
+        monkeypatch.setattr(module, "GRAPH_MIN_ROWS", 30)
+
+
+@pytest.fixture
+def small_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs from 30 rows on."""
+    allow_small_graphs(monkeypatch)
 
 
 @pytest.fixture

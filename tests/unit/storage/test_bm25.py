@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.bm25 import TextPart, text_scores
@@ -21,7 +21,6 @@ from storage.text_index import TailText, TextIndex, tokens, write_text_index
 WORDS = ["graph", "graphs", "search", "vector", "the", "数据库", "café", "node", "ray"]
 TEXT = st.none() | st.lists(st.sampled_from(WORDS), max_size=10).map(" ".join)
 QUERY = st.lists(st.sampled_from([*WORDS, "absent"]), max_size=5).map(" ".join)
-QUICK = settings(max_examples=60, deadline=None)
 
 
 def oracle(texts: Sequence[str | None], query: str) -> dict[int, float]:
@@ -71,7 +70,6 @@ def everything(part: TextPart) -> tuple[TextPart, BoolArray]:
     return part, np.ones(len(part.lengths), dtype=np.bool_)
 
 
-@QUICK
 @given(st.lists(st.tuples(TEXT, st.booleans()), max_size=25), QUERY, st.integers(1, 30))
 def test_scores_are_those_of_the_formula(rows: list[tuple[str | None, bool]], query: str, k: int) -> None:
     texts = [text for text, _ in rows]
@@ -91,7 +89,6 @@ def test_scores_are_those_of_the_formula(rows: list[tuple[str | None, bool]], qu
     assert [(-score, row) for _, row, score in hits] == sorted((-score, row) for _, row, score in hits)
 
 
-@QUICK
 @given(
     st.lists(TEXT, min_size=1, max_size=20),
     QUERY,
@@ -158,7 +155,6 @@ def test_rows_outside_the_mask_are_not_returned_but_still_counted() -> None:
     assert hits == [hit for hit in search_text([everything(tail)], "rare", 5) if hit[1] == 0]
 
 
-@QUICK
 @given(st.lists(TEXT, min_size=1, max_size=20), QUERY, st.integers(0, 20))
 def test_rows_beyond_the_mask_do_not_exist(texts: list[str | None], query: str, rows: int) -> None:
     rows = min(rows, len(texts))

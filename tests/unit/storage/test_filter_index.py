@@ -139,6 +139,7 @@ def sure_and_maybe(index: FilterIndex, condition: Filter) -> tuple[list[int], li
     return np.flatnonzero(sure).tolist(), np.flatnonzero(maybe & ~sure).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limits_set", [{}, TIGHT], ids=["shipped", "tight"])
 @settings(max_examples=150, deadline=None)
 @given(parsed=st.lists(documents, max_size=8), asks=st.lists(conditions, min_size=4, max_size=16))

@@ -30,7 +30,7 @@ from vectoray.core.model import FloatMatrix, GraphType, IndexOptions, Metric
 WORDS = ["ray", "vector", "Vectors", "café", "search", "searching", "the", "日本語", "graph's"]
 
 
-def made(count: int, seed: int, vectors: FloatMatrix | None = None) -> SegmentRows:
+def made(count: int, seed: int) -> SegmentRows:
     """Points of every kind of payload and text that a filter or a query may tell apart."""
     random = np.random.default_rng(seed)
     payloads: list[dict[str, Any]] = [
@@ -52,9 +52,22 @@ def made(count: int, seed: int, vectors: FloatMatrix | None = None) -> SegmentRo
         ids=[f"{seed}-{row}-é" for row in range(count)],
         seqs=np.arange(seed * 10_000, seed * 10_000 + count, dtype=np.uint64),
         updated_ms=np.arange(count, dtype=np.int64) * seed - 5,
-        vectors=clustered(count, seed=seed) if vectors is None else vectors,
+        vectors=clustered(count, seed=seed),
         payloads=[orjson.dumps(payload) for payload in payloads],
         texts=texts,
+    )
+
+
+def plain(vectors: FloatMatrix, seed: int) -> SegmentRows:
+    """Points of which only the vectors matter."""
+    count = len(vectors)
+    return SegmentRows(
+        ids=[f"{seed}-{row}" for row in range(count)],
+        seqs=np.arange(seed * 10_000, seed * 10_000 + count, dtype=np.uint64),
+        updated_ms=np.zeros(count, dtype=np.int64),
+        vectors=vectors,
+        payloads=[b"{}"] * count,
+        texts=[None] * count,
     )
 
 
@@ -160,13 +173,14 @@ def assert_same(found: Segment, expected: Segment) -> None:
         assert scores[0].tolist() == scores[1].tolist()
 
 
-@pytest.fixture
-def parts(tmp_path: Path) -> list[Segment]:
-    """One with a graph, and two without."""
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Segment]:
+    """One with a graph, and two without; no merge changes what it merges."""
+    folder = tmp_path_factory.mktemp("parts")
     return [
-        written(tmp_path / "0", made(1200, 1), with_graph=True),
-        written(tmp_path / "1", made(300, 2), with_graph=False),
-        written(tmp_path / "2", made(7, 3), with_graph=False),
+        written(folder / "0", made(1200, 1), with_graph=True),
+        written(folder / "1", made(300, 2), with_graph=False),
+        written(folder / "2", made(7, 3), with_graph=False),
     ]
 
 
@@ -252,13 +266,18 @@ ALLOWED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("metric", "number"), ALLOWED)
 def test_a_graph_of_any_type_grows_and_finds_rows_old_and_new(
     tmp_path: Path, metric: Metric, number: GraphType
 ) -> None:
     options = IndexOptions(graph_type=number)
-    old = written(tmp_path / "old", made(1100, 1), with_graph=True, metric=metric, options=options)
-    new = written(tmp_path / "new", made(400, 2), with_graph=False, metric=metric, options=options)
+    old = written(
+        tmp_path / "old", plain(clustered(1100, seed=1), 1), with_graph=True, metric=metric, options=options
+    )
+    new = written(
+        tmp_path / "new", plain(clustered(400, seed=2), 2), with_graph=False, metric=metric, options=options
+    )
     chosen = [(old, everything(old)), (new, everything(new))]
     found = merged(tmp_path / "merged", chosen, metric=metric, options=options)
     assert found.graph is not None
@@ -288,17 +307,18 @@ def recall(segment: Segment, metric: Metric, queries: int = 60) -> float:
     return found / (10 * queries)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", list(Metric))
 def test_a_graph_that_grew_five_times_finds_what_one_built_anew_finds(tmp_path: Path, metric: Metric) -> None:
     vectors = clustered(5000, 32)
     # Topics come one after the other, as documents do.
     vectors = vectors[np.argsort(vectors[:, 0])]
-    grown = written(tmp_path / "0", made(1100, 1, vectors[:1100]), with_graph=True, metric=metric)
+    grown = written(tmp_path / "0", plain(vectors[:1100], 1), with_graph=True, metric=metric)
     ends = [1100, 1500, 2000, 2600, 3600, 5000]
     for at, (start, end) in enumerate(pairwise(ends), start=1):
         more = written(
             tmp_path / f"more-{at}",
-            made(end - start, at + 1, vectors[start:end]),
+            plain(vectors[start:end], at + 1),
             with_graph=False,
             metric=metric,
         )
@@ -349,12 +369,13 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", list(Metric))
 @pytest.mark.parametrize("kind", EXTREMES)
 def test_the_best_are_found_among_the_strangest_vectors(tmp_path: Path, kind: str, metric: Metric) -> None:
     vectors = EXTREMES[kind](1500)
-    old = written(tmp_path / "old", made(1100, 1, vectors[:1100]), with_graph=True, metric=metric)
-    new = written(tmp_path / "new", made(400, 2, vectors[1100:]), with_graph=False, metric=metric)
+    old = written(tmp_path / "old", plain(vectors[:1100], 1), with_graph=True, metric=metric)
+    new = written(tmp_path / "new", plain(vectors[1100:], 2), with_graph=False, metric=metric)
     found = merged(tmp_path / "merged", [(old, everything(old)), (new, everything(new))], metric=metric)
     assert (found.graph is None) == ((kind, metric) in REFUSED)
     assert found.indexed

@@ -362,6 +362,7 @@ def test_closing_waits_for_whoever_merges(
     assert len(ids_in(open_shard())) == 120
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_graphs")
 def test_nothing_is_lost_doubled_or_revived_while_everything_happens_at_once(
     open_shard: OpenShard, tmp_path: Path

@@ -26,6 +26,8 @@ from tests.unit.storage.oracle import Live, Oracle, WriteRows, outcome, points_o
 from tests.unit.storage.workload import DIMENSION, next_operation, row_of
 from vectoray.core.model import IndexOptions, Metric
 
+pytestmark = pytest.mark.slow
+
 NIGHTLY = settings.get_current_profile_name() == "nightly"
 SEEDS = range(120 if NIGHTLY else 24)
 STEPS = 60 if NIGHTLY else 30

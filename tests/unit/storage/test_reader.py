@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from storage.reader import ShardReader
 from storage.shard import ShardSpec, create_shard
 from tests.unit.storage.conftest import OpenShard, batch_of, clustered, let_others_run
 from vectoray.core.errors import ShardUnavailable
+from vectoray.core.hybrid import HybridQuery
 from vectoray.core.model import IndexOptions, Metric, SearchQuery
 
 
@@ -30,6 +32,26 @@ def test_a_reader_sees_every_write_acknowledged_before_it_looks(
     writer.delete(["p3"]).result()
     assert reader.get("p3") is None
     assert reader.get("p4") is not None
+    reader.close()
+
+
+WAYS_TO_READ: dict[str, Callable[[ShardReader], int]] = {
+    "count": ShardReader.count,
+    "get": lambda reader: sum(reader.get(point_id) is not None for point_id in ("ray", "vector")),
+    "search": lambda reader: len(reader.search(SearchQuery(clustered(1)[0])).hits),
+    "hybrid": lambda reader: len(reader.search_hybrid(HybridQuery(vector=None, text="ray vector"))),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_READ)
+def test_every_way_to_read_looks_for_new_writes_itself(
+    open_shard: OpenShard, tmp_path: Path, way: str
+) -> None:
+    writer = open_shard()
+    reader = ShardReader(tmp_path / "shard")
+    for count, point_id in enumerate(("ray", "vector"), start=1):
+        writer.upsert(batch_of([point_id], clustered(1))).result()
+        assert WAYS_TO_READ[way](reader) == count
     reader.close()
 
 
@@ -59,6 +81,7 @@ def test_a_reader_in_another_process_follows_the_owner(open_shard: OpenShard, tm
         child.wait(10)
 
 
+@pytest.mark.slow
 def test_readers_are_safe_while_the_owner_seals_flushes_and_merges(
     open_shard: OpenShard, tmp_path: Path
 ) -> None:
@@ -68,10 +91,13 @@ def test_readers_are_safe_while_the_owner_seals_flushes_and_merges(
     writer.upsert(batch_of(names, vectors)).result()
     done = threading.Event()
     wrong: list[int] = []
+    looks = 0
 
     def look() -> None:
+        nonlocal looks
         reader = ShardReader(tmp_path / "shard")
         while not done.is_set():
+            looks += 1
             found = {hit.id for hit in reader.search(SearchQuery(vectors[0], top_k=100))}
             if found != set(names):
                 wrong.append(len(found))
@@ -80,13 +106,16 @@ def test_readers_are_safe_while_the_owner_seals_flushes_and_merges(
 
     thread = threading.Thread(target=look)
     thread.start()
-    for turn in range(40):
-        writer.upsert(batch_of(names[turn:], vectors[turn:])).result()
-        writer.seal()
-        writer.flush()
-        writer.merge()
-    done.set()
-    thread.join()
+    try:
+        for turn in range(40):
+            writer.upsert(batch_of(names[turn:], vectors[turn:])).result()
+            writer.seal()
+            writer.flush()
+            writer.merge()
+    finally:
+        done.set()
+        thread.join()
+    assert looks
     assert wrong == []
 
 

@@ -1,15 +1,22 @@
 """What a shard gives back after its owner was killed, or after its files were damaged."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from storage.settings import StorageSettings
+from storage.shard import ShardSpec, create_shard
 from storage.writer import ShardWriter
-from tests.unit.storage.conftest import OpenShard, batch_of, clustered
+from tests.unit.storage.conftest import DIMENSION, OpenShard, allow_small_graphs, batch_of, clustered
 from tests.unit.storage.test_segment import ALL_FILES
 from vectoray.core.errors import CorruptData
-from vectoray.core.model import SearchQuery
+from vectoray.core.model import IndexOptions, Metric, SearchQuery
+
+pytestmark = pytest.mark.usefixtures("small_graphs")
+
+LIVE = sorted({"c", *(f"a{row}" for row in range(2, 150)), *(f"b{row}" for row in range(1, 20))})
 
 
 def all_ids(writer: ShardWriter) -> list[str]:
@@ -17,37 +24,47 @@ def all_ids(writer: ShardWriter) -> list[str]:
     return sorted(hit.id for hit in writer.search(SearchQuery(query, top_k=1_000_000)))
 
 
-def damaged_shard(open_shard: OpenShard) -> list[str]:
-    """A shard with two segments, dead rows, a flushed table and a log; returns its live ids."""
-    writer = open_shard()
-    writer.upsert(batch_of([f"a{row}" for row in range(1500)], clustered(1500))).result()
-    writer.seal()
-    assert writer.merge()
-    writer.upsert(batch_of([f"b{row}" for row in range(100)], clustered(100))).result()
-    writer.delete(["a0", "a1"]).result()
-    writer.flush()
-    writer.seal()
-    writer.upsert(batch_of(["a2", "c"], clustered(2, seed=2))).result()
-    writer.delete(["b0"]).result()
-    ids = all_ids(writer)
-    assert len(ids) == 1598
-    writer.close(flush=False)
-    return ids
+@pytest.fixture(scope="module")
+def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shard with two segments, dead rows, a flushed table and a log; to be copied."""
+    directory = tmp_path_factory.mktemp("lived-in") / "shard"
+    create_shard(directory, ShardSpec(DIMENSION, Metric.COSINE, IndexOptions()))
+    quiet = StorageSettings(seal_rows=1_000_000, flush_rows=1_000_000, flush_interval_s=86_400)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ShardWriter, "_merge_all", lambda *_, **__: None)
+        allow_small_graphs(patched)
+        writer = ShardWriter(directory, quiet)
+        writer.upsert(batch_of([f"a{row}" for row in range(150)], clustered(150))).result()
+        writer.seal()
+        assert writer.merge()
+        writer.upsert(batch_of([f"b{row}" for row in range(20)], clustered(20))).result()
+        writer.delete(["a0", "a1"]).result()
+        writer.flush()
+        writer.seal()
+        writer.upsert(batch_of(["a2", "c"], clustered(2, seed=2))).result()
+        writer.delete(["b0"]).result()
+        assert all_ids(writer) == LIVE
+        writer.close(flush=False)
+    return directory
+
+
+@pytest.fixture
+def shard(lived_in: Path, tmp_path: Path) -> Path:
+    """A copy of it, where `open_shard` opens it."""
+    return Path(shutil.copytree(lived_in, tmp_path / "shard"))
 
 
 @pytest.mark.parametrize("victim", ["manifest", "dead", *ALL_FILES])
 @pytest.mark.parametrize("damage", ["empty", "flip", "missing"])
 def test_derived_files_that_are_damaged_are_rebuilt_from_table_and_log(
-    open_shard: OpenShard, tmp_path: Path, victim: str, damage: str
+    open_shard: OpenShard, shard: Path, victim: str, damage: str
 ) -> None:
-    ids = damaged_shard(open_shard)
-    directory = tmp_path / "shard"
     patterns = {"manifest": "manifest-*.json", "dead": "dead/*.u32"}
-    path = max(directory.glob(patterns.get(victim, f"segments/*/{victim}")))
+    path = max(shard.glob(patterns.get(victim, f"segments/*/{victim}")))
     if damage == "missing":
         path.unlink()
         if victim == "manifest":
-            for other in directory.glob("manifest-*.json"):
+            for other in shard.glob("manifest-*.json"):
                 other.unlink()
     else:
         data = bytearray(path.read_bytes())
@@ -56,21 +73,20 @@ def test_derived_files_that_are_damaged_are_rebuilt_from_table_and_log(
 
     writer = open_shard()
 
-    assert all_ids(writer) == ids
+    assert all_ids(writer) == LIVE
     point = writer.get("a2")
     assert point is not None
     assert np.array_equal(point.vector, clustered(2, seed=2)[0])
     writer.close()
     again = open_shard()
-    assert all_ids(again) == ids
+    assert all_ids(again) == LIVE
 
 
-def test_what_cannot_be_read_is_put_aside_not_deleted(open_shard: OpenShard, tmp_path: Path) -> None:
-    damaged_shard(open_shard)
-    newest = max((tmp_path / "shard").glob("manifest-*.json"))
+def test_what_cannot_be_read_is_put_aside_not_deleted(open_shard: OpenShard, shard: Path) -> None:
+    newest = max(shard.glob("manifest-*.json"))
     newest.write_bytes(b"garbage")
     open_shard()
-    kept = list((tmp_path / "shard" / "quarantine").rglob(newest.name))
+    kept = list((shard / "quarantine").rglob(newest.name))
     assert [path.read_bytes() for path in kept] == [b"garbage"]
 
 

@@ -95,6 +95,7 @@ def test_a_point_can_be_read_while_the_tail_grows(monkeypatch: pytest.MonkeyPatc
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_a_delete_at_any_moment_of_a_seal_is_not_lost(open_shard: OpenShard) -> None:
     writer = open_shard()
     lost, moment, moments = [], 0, 1

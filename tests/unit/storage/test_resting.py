@@ -97,6 +97,7 @@ def within_a_moment(holds: Callable[[], bool]) -> bool:
     return holds()
 
 
+@pytest.mark.slow
 def test_a_shard_that_is_written_to_does_not_merge_what_is_not_due(
     open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -170,10 +170,11 @@ ALL_FILES = [
 ]
 
 
+@pytest.mark.usefixtures("small_graphs")
 @pytest.mark.parametrize("name", ALL_FILES)
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "missing"])
 def test_a_damaged_file_is_noticed_when_the_segment_is_opened(tmp_path: Path, name: str, damage: str) -> None:
-    built(tmp_path / "s", rows_of([str(row) for row in range(1100)], clustered(1100)))
+    built(tmp_path / "s", rows_of([str(row) for row in range(100)], clustered(100)))
     path = tmp_path / "s" / name
     data = path.read_bytes()
     path.unlink()

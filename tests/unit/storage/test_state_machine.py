@@ -51,6 +51,8 @@ from vectoray.core.filters import And, Contains, Eq, Exists, Filter, In, Not, Or
 from vectoray.core.hybrid import Fusion, HybridQuery, ReciprocalRank, Weighted
 from vectoray.core.model import IndexOptions, Metric, SearchQuery, WriteMode
 
+pytestmark = pytest.mark.slow
+
 NIGHTLY = settings.get_current_profile_name() == "nightly"
 DIMENSION = 3
 IDS = ["a", "b", "c", "d", "e", "f", "é", "e\u0301", "it's", "😀", "\x00", " "]

@@ -64,6 +64,7 @@ def test_ids_that_look_like_queries_are_only_ids(tmp_path: Path) -> None:
     assert state_of(table.read_all()) == dict.fromkeys(names[1:], 1.0)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     flushes=st.lists(

@@ -88,6 +88,7 @@ class Disk:
         self.images.append(image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("power_lost", [False, True])
 @pytest.mark.parametrize("change", [flush, rewrite, tidy])
 def test_a_change_of_the_table_that_was_cut_short_can_be_repeated(

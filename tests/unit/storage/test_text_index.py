@@ -10,7 +10,7 @@ from typing import overload
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.bm25 import TextPart
@@ -22,7 +22,6 @@ WORDS = ["run", "running", "the", "of", "Straße", "STRASSE", "café", "cafe", "
 TEXTS = st.lists(
     st.none() | st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join) | st.text(max_size=12), max_size=12
 )
-QUICK = settings(max_examples=60, deadline=None)
 
 
 def index_of(directory: Path, texts: Sequence[str | None], name: str = "text.arrow") -> TextIndex:
@@ -74,7 +73,6 @@ def test_a_long_run_without_spaces_is_cut_but_pairs_of_characters_are_not() -> N
     assert len(tokens("数" * 1000)) == 999
 
 
-@QUICK
 @given(st.text(max_size=40))
 def test_any_text_becomes_short_terms_without_spaces(text: str) -> None:
     for term in tokens(text):
@@ -83,7 +81,6 @@ def test_any_text_becomes_short_terms_without_spaces(text: str) -> None:
         assert not any(char.isspace() for char in term)
 
 
-@QUICK
 @given(TEXTS)
 def test_an_index_finds_every_row_of_every_term(texts: list[str | None]) -> None:
     with tempfile.TemporaryDirectory() as directory:
@@ -96,7 +93,6 @@ def test_every_one_of_many_terms_is_found_where_it_was_put(tmp_path: Path) -> No
     expect_index_of(index_of(tmp_path, texts), texts)
 
 
-@QUICK
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.data())
 def test_a_merged_index_is_byte_for_byte_one_built_anew(
     parts: list[list[str | None]], data: st.DataObject
@@ -192,7 +188,6 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_the_disk(tmp_path: Path)
         write_text_index(tmp_path / "missing" / "text.arrow", ["text"])
 
 
-@QUICK
 @given(TEXTS, st.lists(st.integers(0, 12), max_size=4))
 def test_the_tail_index_equals_a_new_one_however_it_grew(texts: list[str | None], steps: list[int]) -> None:
     tail = TailText(texts)

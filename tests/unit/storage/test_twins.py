@@ -49,6 +49,7 @@ def found(writer: ShardWriter, query: np.ndarray, k: int, **options: object) -> 
     return [(hit.id, hit.score) for hit in writer.search(SearchQuery(query, k, **options))]  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", list(Metric))
 @pytest.mark.parametrize("numbers", [GraphType.AUTO, GraphType.F32])
 def test_a_graph_of_mostly_copies_is_kept_and_finds_copies_and_others(

@@ -46,6 +46,7 @@ class Cycle:
         self.vectors = map_vectors(path)
 
 
+@pytest.mark.slow
 def test_threads_that_map_vectors_while_others_are_unmapped_do_not_disturb_each_other(path: Path) -> None:
     thresholds = gc.get_threshold()
     gc.set_threshold(50)

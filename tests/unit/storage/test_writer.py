@@ -227,6 +227,7 @@ def test_merging_keeps_every_live_point_and_forgets_dead_ones(open_shard: OpenSh
     assert len(writer._view.head.segments) == 1
 
 
+@pytest.mark.slow
 def test_searches_during_seals_and_merges_never_miss_a_point(open_shard: OpenShard) -> None:
     writer = open_shard(seal_rows=20, merge_factor=2)
     vectors = clustered(50)

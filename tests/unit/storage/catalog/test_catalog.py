@@ -211,6 +211,7 @@ async def test_engines_that_migrate_at_once_agree(url: str) -> None:
         await opened.dispose()
 
 
+@pytest.mark.slow
 def test_processes_that_migrate_at_once_agree(url: str) -> None:
     program = (
         "import asyncio, sys\n"

@@ -35,7 +35,10 @@ from vectoray.core.model import IndexOptions, Metric
 
 _SERVER = shutil.which("moto_server")
 
-pytestmark = pytest.mark.skipif(_SERVER is None, reason="moto_server is not on the PATH")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(_SERVER is None, reason="moto_server is not on the PATH"),
+]
 
 Address = Callable[[str], str]
 
