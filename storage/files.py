@@ -19,7 +19,8 @@ from vectoray.core.errors import Conflict, CorruptData, InternalError, ShardLock
 
 TEMPORARY_PREFIX = ".tmp-"
 
-_BLOCK_BYTES = 1 << 22
+# Larger ones would stay with the process: the allocator keeps what it once gave.
+_BLOCK_BYTES = 1 << 18
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storage import compaction, files, merging, owned_shard, segment_files
+from storage import files, merging, owned_shard, segment_files
 from storage import writer as writer_module
 from storage.bulk import write_fragment
 from storage.graph import BuildStoppedError, Graph
@@ -51,13 +51,6 @@ def filled(open_shard: OpenShard, segments: int = 3, rows: int = 40, **options: 
         writer.upsert(batch_of(part, vectors[start : start + rows])).result()
         writer.seal()
     return writer
-
-
-@pytest.fixture
-def small_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Graphs from 30 rows on, so that they are built and grow in a moment."""
-    for module in (segment_files, compaction):
-        monkeypatch.setattr(module, "GRAPH_MIN_ROWS", 30)
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:

@@ -235,9 +235,10 @@ def test_searches_during_seals_and_merges_never_miss_a_point(open_shard: OpenSha
     writer.upsert(batch_of(names, vectors)).result()
     done = threading.Event()
     wrong: list[object] = []
+    looks = [0, 0]
 
-    def look() -> None:
-        random = np.random.default_rng(1)
+    def look(looker: int) -> None:
+        random = np.random.default_rng(looker)
         while not done.is_set():
             row = int(random.integers(0, 50))
             if writer.get(names[row]) is None:
@@ -245,19 +246,23 @@ def test_searches_during_seals_and_merges_never_miss_a_point(open_shard: OpenSha
             found = ids_of(writer, SearchQuery(vectors[row], top_k=60))
             if sorted(found) != sorted(names):
                 wrong.append(("search", len(found)))
+            looks[looker] += 1
             let_others_run()
 
-    threads = [threading.Thread(target=look) for _ in range(2)]
+    threads = [threading.Thread(target=look, args=(looker,)) for looker in range(2)]
     for thread in threads:
         thread.start()
-    for turn in range(60):
-        writer.upsert(batch_of(names, vectors, b'{"turn":%d}' % turn)).result()
-        if turn % 3 == 0:
-            writer.seal()
-            writer.merge()
-    done.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for turn in range(60):
+            writer.upsert(batch_of(names, vectors, b'{"turn":%d}' % turn)).result()
+            if turn % 3 == 0:
+                writer.seal()
+                writer.merge()
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert all(looks)
     assert wrong == []
 
 
