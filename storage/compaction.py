@@ -13,7 +13,7 @@ from storage.segment_files import GRAPH_MIN_ROWS
 # Segments with a smaller share of live rows are rewritten without the dead ones.
 _MIN_LIVE = 0.5
 # Rows that get into a graph in one step, about, while writers may have to wait for its end.
-STEP_ROWS = 32_768
+STEP_ROWS = 16_384
 # A graph with a smaller share of live rows does not grow: a new one is built without the dead.
 MIN_LIVE_TO_GROW = 0.8
 

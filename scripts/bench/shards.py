@@ -1,9 +1,10 @@
 """Shards to measure: opening, loading, settling, copying, and what one consists of."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from usearch.index import Index
 from scripts.bench.corpus import Corpus
 from storage import shard
 from storage.manifest import GenerationCounter, Manifest, manifest_generations, read_manifest
+from storage.segment_files import GRAPH_MIN_ROWS, read_description
 from storage.settings import StorageSettings
 from storage.shard import ShardSpec, create_shard, read_spec
 from storage.writer import ShardWriter
+from vectoray.core.errors import CorruptData
 from vectoray.core.model import IndexOptions, Metric, PointBatch, WriteResult
 
 BATCH_ROWS = 500
@@ -69,6 +72,20 @@ def seal_all(writer: ShardWriter, directory: Path) -> None:
     """Seal until nothing is left to be searched row by row."""
     while unsealed_rows(directory):
         writer.seal()
+
+
+def wait_for_graphs(directory: Path) -> None:
+    """Wait until no sealed rows are left for which a graph is yet to be built."""
+    while True:
+        with suppress(CorruptData):
+            # A merge removes what it has replaced.
+            segments = [
+                read_description(directory / shard.SEGMENTS / name)
+                for name in manifest_of(directory).segments
+            ]
+            if sum(segment.rows for segment in segments if not segment.indexed) < GRAPH_MIN_ROWS:
+                return
+        time.sleep(0.05)
 
 
 def settle(writer: ShardWriter) -> None:
