@@ -25,7 +25,7 @@ demo: install-server ## Start a server, ingest the examples, ask three questions
 test: install ## Run all tests
 	@$(BIN)/pytest
 
-nightly: install ## Look further for lost writes, and break the storage on purpose (about an hour)
+nightly: install ## Look further for lost writes, and break the storage on purpose (most of an hour)
 	@scripts/nightly.sh
 
 check: install ## Format, lint, types, import rules and quick unit tests, in under a minute

@@ -184,7 +184,7 @@ def test_the_largest_graph_that_may_grow_comes_first() -> None:
     sizes = [
         SegmentSize("fresh", 4096, 4096, indexed=False),
         SegmentSize("grows", 9000, 8000, indexed=True),
-        SegmentSize("many-dead", 20_000, 12_000, indexed=True),
+        SegmentSize("many-dead", 10_000, 6000, indexed=True),
     ]
     names = plan(sizes, merge_factor=4, max_rows=10**6, with_graphs=True)
     assert names == ("grows", "many-dead", "fresh")
