@@ -46,10 +46,12 @@ _log = structlog.get_logger(__name__)
 _TAIL_MAX = 8
 _ROOM_WITHIN_S = 60.0
 _RETRY_S = 5.0
-# A shard into which nothing new has come for so long is at rest: its segments are merged further than is due,
+# A shard rests when nothing was written for so long: so many rows of its tail are sealed, and its segments
+# are merged further than is due.
 _RESTS_AFTER_S = 15.0
-# and so many rows of its tail are sealed for that.
 _RESTING_SEAL_ROWS = 512
+# Or when so little is written that nothing was sealed for so long: then its segments are merged.
+_UNSEALED_S = 300.0
 # Such a merge gives way once as many new rows wait as this part of what writers may leave without a graph.
 _GIVE_WAY_PART = 4
 
@@ -77,7 +79,7 @@ class ShardWriter:
             self._bounded_due, self._compaction_due = threading.Event(), threading.Event()
             self._has_room = threading.Event()
             self._closing = threading.Event()
-            self._written_at_s = time.monotonic()
+            self._written_at_s = self._sealed_at_s = time.monotonic()
             self._commits = GroupCommit(
                 self._owned, settings, wait_for_room=self._wait_for_room, on_commit=self._committed
             )
@@ -223,6 +225,7 @@ class ShardWriter:
         """
         with self._owned.step():
             sealing.seal(self._owned, seal_rows=self._settings.seal_rows)
+        self._sealed_at_s = time.monotonic()
         self._has_room.set()
         self._call_for_merges()
 
@@ -335,10 +338,13 @@ class ShardWriter:
 
     def _seal_is_due(self) -> bool:
         waiting = self._view.head.seq - self._owned.manifest.sealed_seq
-        return waiting >= self._settings.seal_rows or (waiting >= _RESTING_SEAL_ROWS and self._rests())
+        return waiting >= self._settings.seal_rows or (waiting >= _RESTING_SEAL_ROWS and self._is_quiet())
+
+    def _is_quiet(self) -> bool:
+        return time.monotonic() - self._written_at_s >= _RESTS_AFTER_S
 
     def _rests(self) -> bool:
-        return time.monotonic() - self._written_at_s >= _RESTS_AFTER_S
+        return self._is_quiet() or time.monotonic() - self._sealed_at_s >= _UNSEALED_S
 
     def _wait_for_room(self) -> None:
         """Hold writers back while too many rows are searched one by one.

@@ -113,6 +113,21 @@ def test_a_shard_that_is_written_to_does_not_merge_what_is_not_due(
     assert within_20_s(lambda: len(sizes(writer)) == 1)
 
 
+def test_a_shard_that_is_seldom_written_to_merges_too_but_seals_nothing_for_that(
+    open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "_RESTS_AFTER_S", 0.05)
+    monkeypatch.setattr(writer_module, "_UNSEALED_S", 0.5)
+    settled(open_shard).close(flush=False)
+    writer = open_shard(merges=True, merge_factor=_FACTOR)
+    # As if there were always a write a moment ago.
+    writer._written_at_s = float("inf")
+    fill(writer, "few", 600)
+    writer._written_at_s = float("inf")
+    assert within_20_s(lambda: sizes(writer) == [_LARGE + _SMALL])
+    assert writer._view.head.tail_rows == 600
+
+
 def test_a_tail_is_sealed_at_rest_however_seldom_the_table_is_written(
     open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
