@@ -28,7 +28,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from storage import files, scoring
-from storage.filter_index import write_filter_index
+from storage.filter_index_writer import write_filter_index
 from storage.graph import Graph
 from storage.records import hash_ids
 from storage.rows import SegmentRows

@@ -1,24 +1,32 @@
 """The filter index says what the reference says, and brackets it where it leaves something out."""
 
-import struct
 import tempfile
-import tracemalloc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
-import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from storage import filter_index
-from storage.filter_index import FilterIndex, matching_rows, write_filter_index
+from storage import filter_index_writer
+from storage.filter_index import FilterIndex, matching_rows
+from storage.filter_index_writer import write_filter_index
 from storage.filters import matches
-from vectoray.core.errors import CorruptData
+from tests.unit.storage.filter_examples import (
+    LONG,
+    MIDNIGHT,
+    NUMBERS,
+    SHORT_STRINGS,
+    SMALL_NUMBERS,
+    STRINGS,
+    TIME_STRINGS,
+    Document,
+    conditions,
+    documents,
+)
 from vectoray.core.filters import (
     And,
     Contains,
@@ -33,8 +41,6 @@ from vectoray.core.filters import (
     TimeRange,
 )
 
-Document = Mapping[str, Any]
-
 # The limits so low that nearly every payload runs into some of them.
 TIGHT = {
     "_MAX_FIELDS": 4,
@@ -44,82 +50,6 @@ TIGHT = {
     "_MAX_SEGMENT_ELEMENTS": 4,
     "_PACK_VALUES": 3,
 }
-
-KEYS = ["a", "b", "", "a.b", "é", "a\x00", "ключ-ключ"]
-LONG = "x" * 128
-SHORT_STRINGS = ["", "a", "a\x00", "ab", "abc", "abcd", "abce", "é", "\uffff", "\U0001f600", "1"]
-LONG_STRINGS = [LONG, LONG + "a", LONG + "b", "x" * 127 + "é", "x" * 127 + "ê", "é" * 64, "é" * 65, "y" * 200]
-TIME_STRINGS = [
-    "2026-03-01",
-    "2026-03-01T00:00:00Z",
-    "2026-03-01T01:00:00.000001+01:00",
-    "2026-02-30",
-    "1969-07-20T20:17:40",
-    "1969-12-31t23:59:60z",
-]
-STRINGS = [*SHORT_STRINGS, *LONG_STRINGS, *TIME_STRINGS]
-SMALL_NUMBERS = [0, -0.0, 1, 1.0, -1, 0.5, 1e300, -5e-324]
-LARGE_INTEGERS = [2**53, 2**53 + 1, 2**53 + 2, 2**60, 2**60 + 1, 2**60 - 1, -(2**60) - 1]
-NUMBERS = [*SMALL_NUMBERS, *LARGE_INTEGERS, float(2**60), 2**63, -(2**63), 2**64 - 1]
-BEYOND_PAYLOADS = [10**400, -(10**400), 2**64, float("inf"), float("nan")]
-MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
-TIMES = [
-    datetime(1970, 1, 1, tzinfo=UTC),
-    MIDNIGHT,
-    MIDNIGHT + timedelta(microseconds=1),
-    datetime(2026, 3, 1, 1, tzinfo=timezone(timedelta(hours=1))),
-    datetime.max.replace(tzinfo=timezone(timedelta(hours=-12))),
-]
-
-families: list[list[Any]] = [
-    SHORT_STRINGS,
-    LONG_STRINGS,
-    TIME_STRINGS,
-    SMALL_NUMBERS,
-    LARGE_INTEGERS,
-    NUMBERS,
-]
-scalars = st.one_of([st.sampled_from(family) for family in [[None, False, True], *families]])
-asked = scalars | scalars | st.sampled_from([*BEYOND_PAYLOADS, "\ud800", LONG + "\ud800"])
-# Mostly few keys, so that conditions meet what they ask about.
-keys = st.sampled_from("ab") | st.sampled_from(KEYS)
-values = st.one_of(
-    scalars,
-    st.lists(scalars | st.just([1]) | st.just({"a": 1}), max_size=4),
-    st.dictionaries(keys, scalars | st.dictionaries(keys, scalars, max_size=2), max_size=2),
-)
-documents = st.dictionaries(keys, values, max_size=4)
-paths = st.sampled_from([("a",), ("b",), ("a", "a"), ()]) | st.lists(keys, min_size=1, max_size=3).map(tuple)
-limits = st.none() | st.sampled_from([*STRINGS, "\ud800"]) | st.sampled_from([*NUMBERS, *BEYOND_PAYLOADS])
-number_limits = st.none() | st.sampled_from([*NUMBERS, *BEYOND_PAYLOADS, True])
-string_limits = st.none() | st.sampled_from([*STRINGS, "\ud800"])
-times = st.none() | st.sampled_from(TIMES)
-
-
-def ranges(limit: st.SearchStrategy[Any]) -> st.SearchStrategy[Filter]:
-    return st.builds(Range, paths, gt=limit, gte=limit, lt=limit, lte=limit)
-
-
-leaves = st.one_of(
-    st.builds(Eq, paths, asked),
-    st.builds(In, paths, st.lists(asked, max_size=4).map(tuple)),
-    st.builds(Contains, paths, asked),
-    st.builds(Exists, paths),
-    st.builds(Prefix, paths, st.sampled_from([*STRINGS, "\ud800"])),
-    ranges(limits),
-    ranges(number_limits),
-    ranges(string_limits),
-    st.builds(TimeRange, paths, gt=times, gte=times, lt=times, lte=times),
-)
-conditions = st.recursive(
-    leaves,
-    lambda inner: (
-        st.builds(Not, inner)
-        | st.lists(inner, max_size=3).map(tuple).map(And)
-        | st.lists(inner, max_size=3).map(tuple).map(Or)
-    ),
-    max_leaves=4,
-)
 
 
 def indexed(path: Path, payloads: Sequence[bytes]) -> FilterIndex:
@@ -151,7 +81,7 @@ def test_the_index_agrees_with_the_reference(
     payloads = [orjson.dumps(document) for document in parsed]
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
         for name, value in limits_set.items():
-            patched.setattr(filter_index, name, value)
+            patched.setattr(filter_index_writer, name, value)
         index = indexed(Path(folder, "filters.arrow"), payloads)
         for condition in asks:
             truth = [matches(condition, orjson.loads(payload)) for payload in payloads]
@@ -207,92 +137,6 @@ def test_only_the_payloads_of_open_rows_are_read(index_of: Callable[..., FilterI
     assert read == [1]
 
 
-def test_long_strings_are_open_only_beside_others_with_the_same_start(
-    index_of: Callable[..., FilterIndex],
-) -> None:
-    index = index_of({"s": LONG}, {"s": LONG + "a"}, {"s": LONG + "b"}, {"s": "w" * 200}, {"s": "y" * 200})
-
-    def ask(condition: Filter) -> tuple[list[int], list[int]]:
-        return sure_and_maybe(index, condition)
-
-    assert ask(Eq(("s",), LONG)) == ([0], [])
-    assert ask(Eq(("s",), LONG + "a")) == ([], [1, 2])
-    assert ask(Not(Eq(("s",), LONG + "a"))) == ([0, 3, 4], [1, 2])
-    assert ask(In(("s",), (LONG, LONG + "a"))) == ([0], [1, 2])
-    assert ask(Range(("s",), gt=LONG + "a")) == ([4], [1, 2])
-    assert ask(Range(("s",), lte=LONG + "a")) == ([0, 3], [1, 2])
-    assert ask(Prefix(("s",), LONG)) == ([0, 1, 2], [])
-    assert ask(Prefix(("s",), LONG + "a")) == ([], [1, 2])
-    assert ask(Prefix(("s",), "w")) == ([3], [])
-
-
-def test_large_integers_are_open_only_beside_others_with_the_same_float(
-    index_of: Callable[..., FilterIndex],
-) -> None:
-    n = 2**60
-    index = index_of({"n": n}, {"n": n + 1}, {"n": n + 2}, {"n": n + 1000}, {"n": -n - 1})
-
-    def ask(condition: Filter) -> tuple[list[int], list[int]]:
-        return sure_and_maybe(index, condition)
-
-    assert ask(Eq(("n",), n)) == ([0], [])
-    assert ask(Eq(("n",), n + 1)) == ([], [1, 2])
-    assert ask(Range(("n",), gt=n + 1)) == ([3], [1, 2])
-    assert ask(Range(("n",), gte=n, lt=n + 500)) == ([0], [1, 2])
-    assert ask(Range(("n",), lt=0)) == ([4], [])
-    assert ask(Range(("n",), gt=-(10**400), lt=10**400)) == ([0, 1, 2, 3, 4], [])
-
-
-def test_fields_above_the_limit_leave_their_rows_open(index_of: Callable[..., FilterIndex]) -> None:
-    many = {f"k{key}": key for key in range(filter_index._MAX_FIELDS + 1)}
-    left_out = f"k{filter_index._MAX_FIELDS}"
-    index = index_of({"k0": 5}, many, {"k0": 6})
-    assert sure_and_maybe(index, Eq(("k0",), 5)) == ([0], [])
-    assert sure_and_maybe(index, Eq((left_out,), 5)) == ([], [1])
-    assert sure_and_maybe(index, Not(Exists((left_out,)))) == ([0, 2], [1])
-
-
-def test_fields_too_deep_leave_their_rows_open(index_of: Callable[..., FilterIndex]) -> None:
-    def nested(depth: int) -> Any:
-        return {"d": nested(depth - 1)} if depth else 1
-
-    limit = filter_index._MAX_DEPTH
-    index = index_of(nested(limit), nested(limit + 1), nested(limit + 50))
-    assert sure_and_maybe(index, Eq(("d",) * limit, 1)) == ([0], [])
-    assert sure_and_maybe(index, Eq(("d",) * (limit + 1), 1)) == ([], [1, 2])
-
-
-def test_fields_with_long_names_leave_their_rows_open(index_of: Callable[..., FilterIndex]) -> None:
-    longest = "k" * (filter_index._MAX_PATH_BYTES - 5)
-    index = index_of({longest: 1}, {longest + "k": 1})
-    assert sure_and_maybe(index, Exists((longest,))) == ([0], [])
-    assert sure_and_maybe(index, Exists((longest + "k",))) == ([], [1])
-
-
-def test_long_arrays_are_open_to_contains_alone(index_of: Callable[..., FilterIndex]) -> None:
-    limit = filter_index._MAX_ARRAY_ELEMENTS
-    index = index_of({"t": [1] * limit}, {"t": [1] * (limit + 1)}, {"t": [2]})
-    assert sure_and_maybe(index, Contains(("t",), 1)) == ([0], [1])
-    assert sure_and_maybe(index, Contains(("t",), 2)) == ([2], [1])
-    assert sure_and_maybe(index, Exists(("t",))) == ([0, 1, 2], [])
-    assert sure_and_maybe(index, Eq(("t",), 1)) == ([], [])
-
-
-def test_arrays_beyond_the_segments_share_are_open_to_contains(
-    index_of: Callable[..., FilterIndex], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(filter_index, "_MAX_SEGMENT_ELEMENTS", 3)
-    index = index_of({"t": [1, 2]}, {"t": [1, 3]}, {"t": []})
-    assert sure_and_maybe(index, Contains(("t",), 1)) == ([0], [1])
-
-
-def test_a_payload_that_is_no_object_is_open_to_every_condition(tmp_path: Path) -> None:
-    index = indexed(tmp_path / "filters.arrow", [b'{"a":1}', b"[1]", b'{"a":', b'{"b":1}'])
-    assert sure_and_maybe(index, Eq(("a",), 1)) == ([0], [1, 2])
-    assert sure_and_maybe(index, Not(Exists(("a",)))) == ([3], [1, 2])
-    assert sure_and_maybe(index, Exists(("absent",))) == ([], [1, 2])
-
-
 def test_paths_with_any_characters_are_kept_apart(index_of: Callable[..., FilterIndex]) -> None:
     distinct = [("a", "b"), ("a.b",), ("a\x00b",), ("a", "", "b"), ("", "a"), ("a\x00\x00\x00\x01b",), ("",)]
     found: list[Document] = []
@@ -344,109 +188,87 @@ def test_answers_may_be_changed_by_who_asked(index_of: Callable[..., FilterIndex
         assert index.matching(condition)[1].tolist() == [True, False]
 
 
-def test_the_index_is_no_larger_than_twice_its_payloads(tmp_path: Path) -> None:
-    payloads = [
-        orjson.dumps({"id": f"document-{row}", "n": row, "kind": "page", "tags": ["a", "b"], "x": row / 7})
-        for row in range(5000)
-    ]
-    path = tmp_path / "filters.arrow"
-    write_filter_index(path, payloads)
-    assert path.stat().st_size < 2 * sum(map(len, payloads))
+def test_long_strings_are_open_only_beside_others_with_the_same_start(
+    index_of: Callable[..., FilterIndex],
+) -> None:
+    index = index_of({"s": LONG}, {"s": LONG + "a"}, {"s": LONG + "b"}, {"s": "w" * 200}, {"s": "y" * 200})
+
+    def ask(condition: Filter) -> tuple[list[int], list[int]]:
+        return sure_and_maybe(index, condition)
+
+    assert ask(Eq(("s",), LONG)) == ([0], [])
+    assert ask(Eq(("s",), LONG + "a")) == ([], [1, 2])
+    assert ask(Not(Eq(("s",), LONG + "a"))) == ([0, 3, 4], [1, 2])
+    assert ask(In(("s",), (LONG, LONG + "a"))) == ([0], [1, 2])
+    assert ask(Range(("s",), gt=LONG + "a")) == ([4], [1, 2])
+    assert ask(Range(("s",), lte=LONG + "a")) == ([0, 3], [1, 2])
+    assert ask(Prefix(("s",), LONG)) == ([0, 1, 2], [])
+    assert ask(Prefix(("s",), LONG + "a")) == ([], [1, 2])
+    assert ask(Prefix(("s",), "w")) == ([3], [])
 
 
-def test_opening_makes_no_object_for_each_term(tmp_path: Path) -> None:
-    path = tmp_path / "filters.arrow"
-    write_filter_index(path, [b'{"n":%d,"s":"%d"}' % (row, row) for row in range(20_000)])
-    FilterIndex(path, 20_000)
-    arrow_bytes = pa.total_allocated_bytes()
-    tracemalloc.start()
-    try:
-        index = FilterIndex(path, 20_000)
-        index._find(b"")
-        peak_bytes = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak_bytes < 20_000
-    assert pa.total_allocated_bytes() - arrow_bytes < 20_000
+def test_large_integers_are_open_only_beside_others_with_the_same_float(
+    index_of: Callable[..., FilterIndex],
+) -> None:
+    n = 2**60
+    index = index_of({"n": n}, {"n": n + 1}, {"n": n + 2}, {"n": n + 1000}, {"n": -n - 1})
+
+    def ask(condition: Filter) -> tuple[list[int], list[int]]:
+        return sure_and_maybe(index, condition)
+
+    assert ask(Eq(("n",), n)) == ([0], [])
+    assert ask(Eq(("n",), n + 1)) == ([], [1, 2])
+    assert ask(Range(("n",), gt=n + 1)) == ([3], [1, 2])
+    assert ask(Range(("n",), gte=n, lt=n + 500)) == ([0], [1, 2])
+    assert ask(Range(("n",), lt=0)) == ([4], [])
+    assert ask(Range(("n",), gt=-(10**400), lt=10**400)) == ([0, 1, 2, 3, 4], [])
 
 
-def test_a_disk_that_refuses_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="Failed to open"):
-        write_filter_index(tmp_path / "absent" / "filters.arrow", [b"{}"])
+def test_fields_above_the_limit_leave_their_rows_open(index_of: Callable[..., FilterIndex]) -> None:
+    many = {f"k{key}": key for key in range(filter_index_writer._MAX_FIELDS + 1)}
+    left_out = f"k{filter_index_writer._MAX_FIELDS}"
+    index = index_of({"k0": 5}, many, {"k0": 6})
+    assert sure_and_maybe(index, Eq(("k0",), 5)) == ([0], [])
+    assert sure_and_maybe(index, Eq((left_out,), 5)) == ([], [1])
+    assert sure_and_maybe(index, Not(Exists((left_out,)))) == ([0, 2], [1])
 
 
-SMALL = [b'{"a":1,"s":"x"}', b'{"a":[true]}', b'{"b":{"c":"2026-03-01"}}']
+def test_fields_too_deep_leave_their_rows_open(index_of: Callable[..., FilterIndex]) -> None:
+    def nested(depth: int) -> Any:
+        return {"d": nested(depth - 1)} if depth else 1
+
+    limit = filter_index_writer._MAX_DEPTH
+    index = index_of(nested(limit), nested(limit + 1), nested(limit + 50))
+    assert sure_and_maybe(index, Eq(("d",) * limit, 1)) == ([0], [])
+    assert sure_and_maybe(index, Eq(("d",) * (limit + 1), 1)) == ([], [1, 2])
 
 
-def test_a_file_of_other_rows_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "filters.arrow"
-    write_filter_index(path, SMALL)
-    for rows in (0, 2, 4):
-        with pytest.raises(CorruptData):
-            FilterIndex(path, rows)
+def test_fields_with_long_names_leave_their_rows_open(index_of: Callable[..., FilterIndex]) -> None:
+    longest = "k" * (filter_index_writer._MAX_PATH_BYTES - 5)
+    index = index_of({longest: 1}, {longest + "k": 1})
+    assert sure_and_maybe(index, Exists((longest,))) == ([0], [])
+    assert sure_and_maybe(index, Exists((longest + "k",))) == ([], [1])
 
 
-def test_a_file_that_is_absent_or_cut_short_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "filters.arrow"
-    with pytest.raises(CorruptData):
-        FilterIndex(path, 3)
-    write_filter_index(path, SMALL)
-    whole = path.read_bytes()
-    for size in range(0, len(whole), 7):
-        path.write_bytes(whole[:size])
-        with pytest.raises(CorruptData):
-            FilterIndex(path, 3)
+def test_long_arrays_are_open_to_contains_alone(index_of: Callable[..., FilterIndex]) -> None:
+    limit = filter_index_writer._MAX_ARRAY_ELEMENTS
+    index = index_of({"t": [1] * limit}, {"t": [1] * (limit + 1)}, {"t": [2]})
+    assert sure_and_maybe(index, Contains(("t",), 1)) == ([0], [1])
+    assert sure_and_maybe(index, Contains(("t",), 2)) == ([2], [1])
+    assert sure_and_maybe(index, Exists(("t",))) == ([0, 1, 2], [])
+    assert sure_and_maybe(index, Eq(("t",), 1)) == ([], [])
 
 
-def test_a_file_of_another_shape_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "filters.arrow"
-    wanted = filter_index._SCHEMA.with_metadata({b"format": b"1", b"rows": b"3"})
-    terms, rows = pa.array([b"\x03"], pa.large_binary()), pa.array([[0]], pa.large_list(pa.uint32()))
-    empty = pa.record_batch([terms[:0], rows[:0]], schema=wanted)
-    incomplete = pa.record_batch([terms, rows], schema=wanted)
-    nameless = pa.record_batch([terms, rows], schema=filter_index._SCHEMA)
-    other = pa.record_batch({"term": terms}, metadata=wanted.metadata)
-    write_filter_index(path, SMALL)
-    good = pa.ipc.open_file(path.read_bytes()).get_batch(0)
-    newer = good.replace_schema_metadata({b"format": b"2", b"rows": b"3"})
-    for batch in (empty, incomplete, nameless, other, newer):
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
-            writer.write_batch(batch)
-        with pytest.raises(CorruptData):
-            FilterIndex(path, 3)
+def test_arrays_beyond_the_segments_share_are_open_to_contains(
+    index_of: Callable[..., FilterIndex], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filter_index_writer, "_MAX_SEGMENT_ELEMENTS", 3)
+    index = index_of({"t": [1, 2]}, {"t": [1, 3]}, {"t": []})
+    assert sure_and_maybe(index, Contains(("t",), 1)) == ([0], [1])
 
 
-def test_a_file_that_claims_more_rows_than_it_holds_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "filters.arrow"
-    write_filter_index(path, [b'{"n":1}'] * 300)
-    whole = path.read_bytes()
-    # Arrow writes how long a column is as two numbers, the values and the nulls.
-    claimed = struct.pack("<qq", 600, 0)
-    assert whole.count(claimed) == 1
-    path.write_bytes(whole.replace(claimed, struct.pack("<qq", 10**12, 0)))
-    with pytest.raises(CorruptData):
-        FilterIndex(path, 300)
-
-
-def test_rows_beyond_the_segment_are_corruption_not_an_answer(tmp_path: Path) -> None:
-    path = tmp_path / "filters.arrow"
-    write_filter_index(path, SMALL)
-    index = FilterIndex(path, 3)
-    index._rows = 1
-    with pytest.raises(CorruptData):
-        index.matching(Exists(("b",)))
-
-
-def test_a_damaged_byte_never_escapes_as_another_error(tmp_path: Path) -> None:
-    path = tmp_path / "filters.arrow"
-    write_filter_index(path, SMALL)
-    whole = path.read_bytes()
-    refused = 0
-    ask = Or((Eq(("a",), 1), Contains(("a",), True), Prefix(("s",), "x"), TimeRange(("b", "c"))))
-    for at in range(0, len(whole), 2):
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
-        try:
-            FilterIndex(path, 3).matching(ask)
-        except CorruptData:
-            refused += 1
-    assert refused
+def test_a_payload_that_is_no_object_is_open_to_every_condition(tmp_path: Path) -> None:
+    index = indexed(tmp_path / "filters.arrow", [b'{"a":1}', b"[1]", b'{"a":', b'{"b":1}'])
+    assert sure_and_maybe(index, Eq(("a",), 1)) == ([0], [1, 2])
+    assert sure_and_maybe(index, Not(Exists(("a",)))) == ([3], [1, 2])
+    assert sure_and_maybe(index, Exists(("absent",))) == ([], [1, 2])
