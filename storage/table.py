@@ -34,6 +34,7 @@ from storage.table_versions import (
     flushed_seq,
     open_newest,
     owner_epoch,
+    panics_as_errors,
     put_aside_unreadable,
     table_exists,
     table_versions,
@@ -279,7 +280,8 @@ class PointTable:
         """
         expected = versions if self._dataset is None else self._version + versions
         try:
-            yield
+            with panics_as_errors():
+                yield
         except LANCE_ERRORS:
             if self._dataset is not None:
                 self._claim()
@@ -297,7 +299,8 @@ class PointTable:
             CorruptData: The table cannot be read.
         """
         try:
-            yield
+            with panics_as_errors():
+                yield
         except LANCE_ERRORS as error:
             self.is_sound = is_readable(self._dataset, columns)
             if not self.is_sound:

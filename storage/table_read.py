@@ -17,6 +17,7 @@ from storage.table_versions import (
     flushed_seq,
     open_version,
     owner_epoch,
+    panics_as_errors,
     readable_versions,
     table_exists,
 )
@@ -63,8 +64,9 @@ def read_version(
         if unknown := sorted(set(wanted) - set(dataset.schema.names)):
             raise InvalidRequest(f"The table has no column '{unknown[0]}'.", {"columns": unknown})
         schema = pa.schema([dataset.schema.field(name) for name in wanted])
-        batches = _matching(dataset, wanted, condition, limit)
-        return pa.Table.from_batches([batch.cast(schema) for batch in batches], schema=schema)
+        with panics_as_errors():
+            batches = [batch.cast(schema) for batch in _matching(dataset, wanted, condition, limit)]
+        return pa.Table.from_batches(batches, schema=schema)
     except (CorruptData, *LANCE_ERRORS) as error:
         # It may have been removed meanwhile; then this says so.
         find_version(directory, version)
@@ -102,18 +104,19 @@ def read_rows(dataset: Any, dimension: int) -> SegmentRows:
     texts: list[str | None] = []
     at = 0
     try:
-        count = dataset.count_rows()
-        seqs, updated_ms = np.empty(count, np.uint64), np.empty(count, np.int64)
-        vectors = np.empty((count, dimension), np.float32)
-        for batch in dataset.to_batches(batch_size=_BATCH_ROWS, io_buffer_size=_READ_AHEAD_BYTES):
-            part = slice(at, at + batch.num_rows)
-            seqs[part] = batch["seq"].to_numpy()
-            updated_ms[part] = batch["updated_ms"].to_numpy()
-            vectors[part] = vector_matrix(batch["vector"], dimension)
-            ids += batch["id"].to_pylist()
-            payloads += batch["payload"].cast(pa.binary()).to_pylist()
-            texts += batch["text"].to_pylist()
-            at += batch.num_rows
+        with panics_as_errors():
+            count = dataset.count_rows()
+            seqs, updated_ms = np.empty(count, np.uint64), np.empty(count, np.int64)
+            vectors = np.empty((count, dimension), np.float32)
+            for batch in dataset.to_batches(batch_size=_BATCH_ROWS, io_buffer_size=_READ_AHEAD_BYTES):
+                part = slice(at, at + batch.num_rows)
+                seqs[part] = batch["seq"].to_numpy()
+                updated_ms[part] = batch["updated_ms"].to_numpy()
+                vectors[part] = vector_matrix(batch["vector"], dimension)
+                ids += batch["id"].to_pylist()
+                payloads += batch["payload"].cast(pa.binary()).to_pylist()
+                texts += batch["text"].to_pylist()
+                at += batch.num_rows
     except (KeyError, *LANCE_ERRORS) as error:
         raise CorruptData("The shard's table cannot be read.") from error
     if at != count:
@@ -124,8 +127,9 @@ def read_rows(dataset: Any, dimension: int) -> SegmentRows:
 def is_readable(dataset: Any, columns: Sequence[str]) -> bool:
     """Whether these columns of a version can be read to the end."""
     try:
-        for _ in dataset.to_batches(columns=list(columns), io_buffer_size=_READ_AHEAD_BYTES):
-            pass
+        with panics_as_errors():
+            for _ in dataset.to_batches(columns=list(columns), io_buffer_size=_READ_AHEAD_BYTES):
+                pass
     except LANCE_ERRORS:
         return False
     return True

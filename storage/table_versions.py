@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,6 +52,21 @@ class TableVersion:
     rows: int
 
 
+@contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Let a panic of Lance be one of `LANCE_ERRORS`: it relies on what some damaged files say.
+
+    Raises:
+        RuntimeError: It panicked. That is no `Exception` by itself, and has no class that could be imported.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise RuntimeError("Lance panicked.") from error
+
+
 def table_exists(directory: Path) -> bool:
     """Whether a table lies in this folder. One without a version is one whose making was cut short."""
     return bool(version_numbers(directory))
@@ -77,7 +93,8 @@ def open_version(directory: Path, version: int) -> Any:
         CorruptData: Its manifest cannot be read, or is gone.
     """
     try:
-        return lance.dataset(str(_table_path(directory)), version=version)
+        with panics_as_errors():
+            return lance.dataset(str(_table_path(directory)), version=version)
     except LANCE_ERRORS as error:
         raise CorruptData(f"Version {version} of the shard's table cannot be read.") from error
 

@@ -89,7 +89,7 @@ def test_up_in_the_foreground_passes_the_signal_on_and_ends_with_zero(
     with vectoray.start("up") as process:
         said = read_until(process, "Ctrl-C")
         process.send_signal(number)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     assert "http://127.0.0.1:" in said
     assert process.returncode == 0
     assert f"got {number.name}" in err
@@ -104,7 +104,7 @@ def test_up_in_the_foreground_ends_with_the_exit_code_of_a_server_that_dies(vect
         owner = ServerFiles(vectoray.data_dir).owner()
         assert owner
         processes.send_signal(owner, signal.SIGKILL)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == 1
     assert not ServerFiles(vectoray.data_dir).info_path.exists()
 
@@ -145,7 +145,7 @@ def test_an_interrupted_start_leaves_no_server(vectoray: Any) -> None:
         while not files.locked():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == 1
     assert not files.locked()
 
@@ -230,7 +230,7 @@ def test_down_stops_the_holder_of_the_lock_and_not_the_id_of_an_earlier_server(
         while not files.locked():
             assert starting.poll() is None
         assert vectoray("down").stdout == "The server has stopped.\n"
-        starting.communicate(timeout=20)
+        starting.communicate(timeout=60)
     assert stranger.poll() is None
 
 

@@ -20,7 +20,7 @@ from storage import table as table_module
 from storage import table_read
 from storage.table import PointTable
 from storage.table_read import read_live_points, read_version
-from storage.table_versions import manifest_path, table_versions, version_numbers
+from storage.table_versions import manifest_path, open_version, table_versions, version_numbers
 from tests.unit.storage.conftest import OpenShard, batch_of, clustered
 from tests.unit.storage.tables import DIMENSION, open_table, records, rows_of, state_of, writes
 from vectoray.core.errors import CorruptData, InvalidRequest, VersionNotFound
@@ -445,6 +445,21 @@ def test_a_filter_is_tested_on_few_rows_at_a_time(tmp_path: Path, monkeypatch: p
     batches = table_read._matching(table._dataset, ["id"], Eq(("value",), 1), 20)
     # And no more than it takes.
     assert [batch.num_rows for batch in batches] == [16, 4]
+
+
+def test_a_manifest_cut_short_anywhere_is_a_damaged_one(tmp_path: Path) -> None:
+    """Lance panics over some."""
+    two_flushes(tmp_path)
+    directory = tmp_path / "table"
+    newest = version_numbers(directory)[0]
+    path = manifest_path(directory, newest)
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(CorruptData):
+            open_version(directory, newest)
+    path.write_bytes(whole)
+    assert open_version(directory, newest).count_rows()
 
 
 def test_what_cannot_be_asked_of_a_version_is_refused(tmp_path: Path) -> None:
