@@ -33,6 +33,8 @@ _log = structlog.get_logger(__name__)
 
 _MANIFEST = re.compile(r"(\d{20})\.manifest")
 _LAST_NUMBER = 2**64 - 1
+# At the end of every Lance file.
+_MAGIC = b"LANC"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -93,6 +95,9 @@ def open_version(directory: Path, version: int) -> Any:
         CorruptData: Its manifest cannot be read, or is gone.
     """
     try:
+        # Lance opens a manifest without its last bytes, but then cannot clean up beside it.
+        if not manifest_path(directory, version).read_bytes().endswith(_MAGIC):
+            raise ValueError("no magic number at the end")
         with panics_as_errors():
             return lance.dataset(str(_table_path(directory)), version=version)
     except LANCE_ERRORS as error:

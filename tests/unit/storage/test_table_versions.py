@@ -447,7 +447,7 @@ def test_a_filter_is_tested_on_few_rows_at_a_time(tmp_path: Path, monkeypatch: p
     assert [batch.num_rows for batch in batches] == [16, 4]
 
 
-def test_a_manifest_cut_short_anywhere_is_a_damaged_one(tmp_path: Path) -> None:
+def test_a_manifest_cut_short_or_of_zeros_from_anywhere_on_is_a_damaged_one(tmp_path: Path) -> None:
     """Lance panics over some."""
     two_flushes(tmp_path)
     directory = tmp_path / "table"
@@ -455,9 +455,10 @@ def test_a_manifest_cut_short_anywhere_is_a_damaged_one(tmp_path: Path) -> None:
     path = manifest_path(directory, newest)
     whole = path.read_bytes()
     for length in range(len(whole)):
-        path.write_bytes(whole[:length])
-        with pytest.raises(CorruptData):
-            open_version(directory, newest)
+        for rest in (b"", bytes(len(whole) - length)):
+            path.write_bytes(whole[:length] + rest)
+            with pytest.raises(CorruptData):
+                open_version(directory, newest)
     path.write_bytes(whole)
     assert open_version(directory, newest).count_rows()
 
