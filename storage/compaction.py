@@ -26,12 +26,14 @@ class SegmentSize:
         rows: All of its rows.
         live: Those that are not dead.
         indexed: Whether it has a graph, or none could be built that finds its rows.
+        refused: Whether none could be built.
     """
 
     name: str
     rows: int
     live: int
     indexed: bool
+    refused: bool = False
 
 
 def plan(
@@ -60,7 +62,8 @@ def plan(
         if size.live < _MIN_LIVE * size.rows and (max_added is None or size.live <= max_added):
             return (size.name,)
     ascending = sorted(sizes, key=lambda size: size.live)
-    group = _without_graph(ascending, max_rows) if with_graphs else []
+    waiting = [size for size in ascending if max_added is None or size.live <= max_added]
+    group = _without_graph(waiting, max_rows) if with_graphs else []
     if group:
         indexed = [size for size in ascending if size.indexed]
         group = _joined(group, indexed, merge_factor, max_rows, STEP_ROWS)
@@ -118,4 +121,4 @@ def _live(group: Sequence[SegmentSize]) -> int:
 
 
 def _may_grow(size: SegmentSize) -> bool:
-    return size.indexed and size.live >= MIN_LIVE_TO_GROW * size.rows
+    return size.indexed and not size.refused and size.live >= MIN_LIVE_TO_GROW * size.rows

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from storage.compaction import MIN_LIVE_TO_GROW, STEP_ROWS, SegmentSize, plan
 from storage.head import LiveSegment, killed_in
 from storage.owned_shard import OwnedShard
+from storage.sealing import SEAL_MAX
 from storage.segment import Segment
 from storage.segment_files import merge_segments
 from storage.settings import StorageSettings
@@ -65,14 +66,15 @@ class Merger:
             Unavailable: The shard is closed, or broken.
         """
         owned = self._owned
-        with owned.step():
-            merged, rows = self._to_merge(resting=resting, bounded=bounded)
-            if not merged:
-                return False
-            names = {live.segment.name for live in merged}
-            self._take(names)
-            directory = owned.new_segment()
+        names: set[str] = set()
         try:
+            with owned.step():
+                merged, rows = self._to_merge(resting=resting, bounded=bounded)
+                if not merged:
+                    return False
+                names = {live.segment.name for live in merged}
+                self._take(names)
+                directory = owned.new_segment()
             # Between the steps: meanwhile rows are sealed, and rows of these segments may end.
             segment = None
             if sum(map(len, rows)):
@@ -134,15 +136,19 @@ class Merger:
         }
         alive = {name: np.flatnonzero(live.killed_at > sealed_seq) for name, live in lives.items()}
         sizes = [
-            SegmentSize(name, len(live.segment), len(alive[name]), live.segment.indexed)
+            SegmentSize(
+                name,
+                len(live.segment),
+                len(alive[name]),
+                indexed=live.segment.indexed,
+                refused=live.segment.indexed and live.segment.graph is None,
+            )
             for name, live in lives.items()
         ]
         names = self._plan(sizes, self._settings.merge_factor, bounded=bounded)
         if not names and resting:
             # A graph that was refused cannot grow: for a few more rows it would be built anew, and refused.
-            growing = [
-                size for size in sizes if not size.indexed or lives[size.name].segment.graph is not None
-            ]
+            growing = [size for size in sizes if not size.refused]
             names = self._plan(growing, _RESTING_FACTOR, bounded=False)
         rows = [alive[name] for name in names]
         if names:
@@ -158,5 +164,6 @@ class Merger:
             merge_factor=merge_factor,
             max_rows=self._settings.merge_max_rows,
             with_graphs=self._owned.spec.index.kind is IndexKind.HNSW,
-            max_added=STEP_ROWS if bounded else None,
+            # One seal may be larger than a step.
+            max_added=max(STEP_ROWS, SEAL_MAX * self._settings.seal_rows) if bounded else None,
         )

@@ -9,7 +9,7 @@ from storage.owned_shard import OwnedShard
 from storage.segment_files import write_segment
 
 # A seal takes at most this many times `seal_rows` at once.
-_SEAL_MAX = 2
+SEAL_MAX = 2
 
 
 def seal(owned: OwnedShard, *, seal_rows: int) -> None:
@@ -28,7 +28,7 @@ def seal(owned: OwnedShard, *, seal_rows: int) -> None:
     sealed_seq = owned.manifest.sealed_seq
     if head.seq == sealed_seq:
         return
-    through, limit = head.seq, sealed_seq + _SEAL_MAX * seal_rows
+    through, limit = head.seq, sealed_seq + SEAL_MAX * seal_rows
     if through > limit:
         through = owned.log.end_of_batch(sealed_seq, limit, default=head.seq)
     count = int(np.searchsorted(head.tail.seqs[: head.tail_rows], np.uint64(through), side="right"))

@@ -80,6 +80,12 @@ class ShardWriter:
             self._has_room = threading.Event()
             self._closing = threading.Event()
             self._written_at_s = self._sealed_at_s = time.monotonic()
+            # What a rebuild left takes minutes to get a graph: no reason to hold writers back.
+            self._rebuilt = {
+                live.segment.name
+                for live in self._view.head.segments
+                if len(live.segment) >= settings.max_unindexed_rows
+            }
             self._commits = GroupCommit(
                 self._owned, settings, wait_for_room=self._wait_for_room, on_commit=self._committed
             )
@@ -231,12 +237,15 @@ class ShardWriter:
 
     def merge(self) -> bool:
         """As `storage.merging.Merger.merge`, what is due; stops when the shard closes."""
-        merged = self._merger.merge(should_stop=self._closing.is_set)
-        self._has_room.set()
-        return merged
+        try:
+            return self._merger.merge(should_stop=self._closing.is_set)
+        finally:
+            self._merged()
 
     def optimize(self) -> None:
         """Seal every row there is and merge until searches are as quick as they can be.
+
+        While writes go on, it may not return before they end.
 
         Raises:
             OSError, BuildStoppedError, Unavailable: As `seal` and `merge`.
@@ -244,11 +253,14 @@ class ShardWriter:
         through = self._view.head.seq
         while self._owned.manifest.sealed_seq < through:
             self.seal()
-        while (
-            self._merger.merge(resting=True, should_stop=self._closing.is_set)
-            or self._merger.wait_for_others()
-        ):
-            self._has_room.set()
+        try:
+            while (
+                self._merger.merge(resting=True, should_stop=self._closing.is_set)
+                or self._merger.wait_for_others()
+            ):
+                self._has_room.set()
+        finally:
+            self._merged()
 
     def commit_fragments(self, job: str, part: str, fragments: Sequence[Path]) -> bool:
         """Make the rows of a bulk load's part visible, all at once and exactly once; see `storage.bulk`.
@@ -274,6 +286,7 @@ class ShardWriter:
             done = adoption.commit_part(
                 self._owned, self._commits, job, part, fragments, seal_rows=self._settings.seal_rows
             )
+        self._written_at_s = time.monotonic()
         self._due.set()
         self._call_for_merges()
         return done
@@ -326,7 +339,11 @@ class ShardWriter:
         """Rows that wait for a graph."""
         if self.spec.index.kind is IndexKind.FLAT:
             return 0
-        return sum(len(live.segment) for live in self._view.head.segments if not live.segment.indexed)
+        return sum(
+            len(live.segment)
+            for live in self._view.head.segments
+            if not live.segment.indexed and live.segment.name not in self._rebuilt
+        )
 
     # The maintenance thread.
 
@@ -345,6 +362,10 @@ class ShardWriter:
 
     def _rests(self) -> bool:
         return self._is_quiet() or time.monotonic() - self._sealed_at_s >= _UNSEALED_S
+
+    def _may_merge_at_rest(self) -> bool:
+        # What is about to be sealed, or is being merged, is merged with the rest.
+        return self._rests() and not self._seal_is_due() and not self._merger.is_busy
 
     def _wait_for_room(self) -> None:
         """Hold writers back while too many rows are searched one by one.
@@ -377,6 +398,11 @@ class ShardWriter:
                 self._closing.wait(_RETRY_S)
                 self._due.set()
 
+    def _merged(self) -> None:
+        self._has_room.set()
+        # What was taken may be merged with others now, or is left to the threads.
+        self._call_for_merges()
+
     def _call_for_merges(self) -> None:
         self._bounded_due.set()
         self._compaction_due.set()
@@ -387,8 +413,7 @@ class ShardWriter:
         rests = bounded
         while not self._closing.is_set() and not self.broken:
             is_due = due.wait(None if rests else _RESTS_AFTER_S)
-            if not is_due and (not self._rests() or self._seal_is_due() or self._merger.is_busy):
-                # What is about to be sealed, or is being merged, is merged with the rest.
+            if not is_due and not self._may_merge_at_rest():
                 continue
             if is_due:
                 due.clear()
@@ -427,6 +452,6 @@ class ShardWriter:
         while not should_stop() and self._merger.merge(
             resting=resting, bounded=bounded, should_stop=should_stop
         ):
-            self._has_room.set()
-            # What was taken may be merged with others now.
-            self._call_for_merges()
+            self._merged()
+            if resting and not self._may_merge_at_rest():
+                return

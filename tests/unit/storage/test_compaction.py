@@ -264,3 +264,19 @@ def test_a_bounded_plan_adds_few_rows_to_graphs(
         shard._merge(names)
         # One segment may have been sealed larger than that.
         assert shard.inserted - before <= max(STEP_ROWS, largest)
+
+
+def test_a_bounded_plan_leaves_alone_what_a_rebuild_left() -> None:
+    sizes = [SegmentSize("rebuilt", 200_000, 200_000, indexed=False), *unindexed([2000])]
+    bounded = plan(sizes, merge_factor=4, max_rows=10**6, with_graphs=True, max_added=STEP_ROWS)
+    assert bounded == (sizes[1].name,)
+    assert plan(sizes, merge_factor=4, max_rows=10**6, with_graphs=True) == ("rebuilt",)
+
+
+def test_a_graph_that_was_refused_does_not_grow() -> None:
+    sizes = [
+        SegmentSize("fresh", 4096, 4096, indexed=False),
+        SegmentSize("refused", 9000, 9000, indexed=True, refused=True),
+        SegmentSize("grows", 8000, 8000, indexed=True),
+    ]
+    assert plan(sizes, merge_factor=4, max_rows=10**6, with_graphs=True) == ("grows", "fresh")

@@ -336,6 +336,31 @@ def test_optimizing_waits_for_a_merge_under_way_and_merges_what_it_made(
     assert [len(live.segment) for live in writer._view.head.segments] == [130]
 
 
+def test_what_a_caller_could_not_merge_is_left_to_the_threads(
+    open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = filled(open_shard, merges=True, merge_factor=64, segments=1)
+    failures = [full]
+
+    def fail_once(*args: Any, **options: Any) -> None:
+        if failures:
+            failures.pop()()
+        merge_segments(*args, **options)
+        done.set()
+
+    done = threading.Event()
+    monkeypatch.setattr(merging, "merge_segments", fail_once)
+    with monkeypatch.context() as patched:
+        # Only the caller may merge until it has failed.
+        patched.setattr(writer._bounded_due, "set", lambda: None)
+        patched.setattr(writer._compaction_due, "set", lambda: None)
+        writer.upsert(batch_of([f"new-{row}" for row in range(40)], clustered(40))).result()
+        writer.seal()
+    with pytest.raises((OSError, StorageFull)):
+        writer.merge()
+    assert done.wait(10)
+
+
 def test_closing_waits_for_whoever_merges(
     open_shard: OpenShard, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -155,3 +155,15 @@ def test_sequence_numbers_go_on_after_reopening_whatever_was_dropped(open_shard:
     point = writer.get("c")
     assert point is not None
     assert point.seq == 3
+
+
+def test_writers_do_not_wait_for_the_graph_of_what_was_rebuilt(open_shard: OpenShard, tmp_path: Path) -> None:
+    """It may take minutes."""
+    writer = open_shard(max_unindexed_rows=4096)
+    writer.upsert(batch_of([str(row) for row in range(4200)], clustered(4200))).result()
+    writer.optimize()
+    writer.close()
+    next((tmp_path / "shard" / "segments").rglob("graph.usearch")).unlink()
+    writer = open_shard(max_unindexed_rows=4096)
+    assert [live.segment.graph for live in writer._view.head.segments] == [None]
+    writer.upsert(batch_of(["new"], clustered(1))).result(10)

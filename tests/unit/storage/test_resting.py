@@ -221,3 +221,26 @@ def test_a_merge_at_rest_gives_way_to_writers(open_shard: OpenShard, monkeypatch
     writer = open_shard(merges=True, merge_factor=_FACTOR, max_unindexed_rows=4096)
     assert within_20_s(lambda: bool(stopped))
     assert stopped == [True]
+
+
+def test_a_shard_that_is_written_to_again_stops_merging_what_is_not_due(
+    open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else every few rows that came during a merge would be merged with the largest segment."""
+    monkeypatch.setattr(writer_module, "_RESTS_AFTER_S", 0.05)
+    settled(open_shard).close(flush=False)
+    merges: list[int] = []
+
+    def merge_and_write(*args: Any, **options: Any) -> None:
+        merge_segments(*args, **options)
+        merges.append(len(merges))
+        fill(writer, f"new-{len(merges)}", _SMALL)
+        writer.seal()
+        # As if there were always a write a moment ago.
+        writer._written_at_s = float("inf")
+
+    monkeypatch.setattr(merging, "merge_segments", merge_and_write)
+    writer = open_shard(merges=True, merge_factor=_FACTOR)
+    assert within_20_s(lambda: bool(merges))
+    assert not within_a_moment(lambda: len(merges) > 1)
+    assert sizes(writer) == [_SMALL, _LARGE + _SMALL]
