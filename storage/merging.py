@@ -134,12 +134,11 @@ class Merger:
             for live in self._owned.view.head.segments
             if live.segment.name not in self._taken
         }
-        alive = {name: np.flatnonzero(live.killed_at > sealed_seq) for name, live in lives.items()}
         sizes = [
             SegmentSize(
                 name,
                 len(live.segment),
-                len(alive[name]),
+                int(np.count_nonzero(live.killed_at > sealed_seq)),
                 indexed=live.segment.indexed,
                 refused=live.segment.indexed and live.segment.graph is None,
             )
@@ -150,7 +149,7 @@ class Merger:
             # A graph that was refused cannot grow: for a few more rows it would be built anew, and refused.
             growing = [size for size in sizes if not size.refused]
             names = self._plan(growing, _RESTING_FACTOR, bounded=False)
-        rows = [alive[name] for name in names]
+        rows = [np.flatnonzero(lives[name].killed_at > sealed_seq) for name in names]
         if names:
             first = lives[names[0]].segment
             if len(names) > 1 and first.graph is not None and len(rows[0]) >= MIN_LIVE_TO_GROW * len(first):
