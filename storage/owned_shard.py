@@ -22,7 +22,7 @@ from vectoray.core.errors import ShardLocked, Unavailable
 class OwnedShard:
     """Held by one process at a time. What maintains it changes it in steps, see `step` and `publish`.
 
-    Locks are taken in this order: compaction, `step`, the pause of commits, publish, `apply_lock`.
+    Locks are taken in this order: `step`, the pause of commits, publish, `apply_lock`.
 
     Attributes:
         manifest: The current one.

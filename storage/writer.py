@@ -84,7 +84,7 @@ class ShardWriter:
             self._rebuilt = {
                 live.segment.name
                 for live in self._view.head.segments
-                if len(live.segment) >= settings.max_unindexed_rows
+                if not live.segment.indexed and len(live.segment) >= settings.max_unindexed_rows
             }
             self._commits = GroupCommit(
                 self._owned, settings, wait_for_room=self._wait_for_room, on_commit=self._committed

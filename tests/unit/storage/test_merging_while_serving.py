@@ -4,7 +4,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -298,13 +298,21 @@ class HeldMerge:
         merge_segments(directory, parts, **options)
 
 
+def merging_for_now(
+    open_shard: OpenShard, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> tuple[ShardWriter, HeldMerge, "Future[bool]"]:
+    """A shard of three segments, and a merge of them that has begun and is held."""
+    writer = filled(open_shard)
+    held = HeldMerge(monkeypatch)
+    merge = pool.submit(writer.merge)
+    assert held.begun.wait(20)
+    return writer, held, merge
+
+
 def test_those_that_merge_at_once_take_different_segments(
     open_shard: OpenShard, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer = filled(open_shard)
-    held = HeldMerge(monkeypatch)
-    first = pool.submit(writer.merge)
-    assert held.begun.wait(20)
+    writer, held, first = merging_for_now(open_shard, pool, monkeypatch)
     assert not writer.merge()
     for row in range(120, 200, 40):
         writer.upsert(batch_of([str(at) for at in range(row, row + 40)], clustered(40))).result()
@@ -322,10 +330,7 @@ def test_those_that_merge_at_once_take_different_segments(
 def test_optimizing_waits_for_a_merge_under_way_and_merges_what_it_made(
     open_shard: OpenShard, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer = filled(open_shard)
-    held = HeldMerge(monkeypatch)
-    first = pool.submit(writer.merge)
-    assert held.begun.wait(20)
+    writer, held, first = merging_for_now(open_shard, pool, monkeypatch)
     writer.upsert(batch_of([f"new-{row}" for row in range(10)], clustered(10))).result()
     optimizing = pool.submit(writer.optimize)
     with pytest.raises(TimeoutError):
@@ -365,10 +370,7 @@ def test_closing_waits_for_whoever_merges(
     open_shard: OpenShard, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the next owner would meet what is half-written."""
-    writer = filled(open_shard)
-    held = HeldMerge(monkeypatch)
-    merge = pool.submit(writer.merge)
-    assert held.begun.wait(20)
+    writer, held, merge = merging_for_now(open_shard, pool, monkeypatch)
     closing = pool.submit(writer.close)
     with pytest.raises(TimeoutError):
         closing.result(0.2)

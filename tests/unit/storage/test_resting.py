@@ -49,11 +49,16 @@ def sizes(writer: ShardWriter) -> list[int]:
     return sorted(len(live.segment) for live in writer._view.head.segments)
 
 
-def within_20_s(holds: Callable[[], bool]) -> bool:
-    end_s = time.monotonic() + 20
+def soon(holds: Callable[[], bool], *, within_s: float = 20.0) -> bool:
+    end_s = time.monotonic() + within_s
     while not holds() and time.monotonic() < end_s:
         time.sleep(0.01)
     return holds()
+
+
+def within_a_moment(holds: Callable[[], bool]) -> bool:
+    """Whether it holds within many times as long as the shard takes to rest."""
+    return soon(holds, within_s=0.5)
 
 
 def test_optimizing_leaves_one_segment(open_shard: OpenShard) -> None:
@@ -80,21 +85,13 @@ def test_a_shard_at_rest_seals_and_merges_by_itself(
     monkeypatch.setattr(writer_module, "_RESTING_SEAL_ROWS", _SMALL)
     settled(open_shard).close(flush=False)
     writer = open_shard(merges=True, merge_factor=_FACTOR, flush_interval_s=0.05)
-    assert within_20_s(lambda: sizes(writer) == [_LARGE + _SMALL])
+    assert soon(lambda: sizes(writer) == [_LARGE + _SMALL])
     # Also after it was at rest before.
     fill(writer, "more", _SMALL)
-    assert within_20_s(lambda: sizes(writer) == [_LARGE + 2 * _SMALL])
+    assert soon(lambda: sizes(writer) == [_LARGE + 2 * _SMALL])
     # Too few to be worth it.
     fill(writer, "few", _SMALL - 1)
     assert not within_a_moment(lambda: writer._view.head.tail_rows == 0)
-
-
-def within_a_moment(holds: Callable[[], bool]) -> bool:
-    """Whether it holds within many times as long as the shard takes to rest."""
-    end_s = time.monotonic() + 0.5
-    while not holds() and time.monotonic() < end_s:
-        time.sleep(0.01)
-    return holds()
 
 
 @pytest.mark.slow
@@ -110,7 +107,7 @@ def test_a_shard_that_is_written_to_does_not_merge_what_is_not_due(
         fill(writer, "one", 1)
         time.sleep(0.01)
     assert sizes(writer) == [_SMALL, _LARGE]
-    assert within_20_s(lambda: len(sizes(writer)) == 1)
+    assert soon(lambda: len(sizes(writer)) == 1)
 
 
 def test_a_shard_that_is_seldom_written_to_merges_too_but_seals_nothing_for_that(
@@ -124,7 +121,7 @@ def test_a_shard_that_is_seldom_written_to_merges_too_but_seals_nothing_for_that
     writer._written_at_s = float("inf")
     fill(writer, "few", 600)
     writer._written_at_s = float("inf")
-    assert within_20_s(lambda: sizes(writer) == [_LARGE + _SMALL])
+    assert soon(lambda: sizes(writer) == [_LARGE + _SMALL])
     assert writer._view.head.tail_rows == 600
 
 
@@ -135,7 +132,7 @@ def test_a_tail_is_sealed_at_rest_however_seldom_the_table_is_written(
     monkeypatch.setattr(writer_module, "_RESTING_SEAL_ROWS", _SMALL)
     writer = open_shard(flush_interval_s=86_400)
     fill(writer, "some", _SMALL)
-    assert within_20_s(lambda: sizes(writer) == [_SMALL])
+    assert soon(lambda: sizes(writer) == [_SMALL])
 
 
 def test_the_tail_is_sealed_before_a_shard_at_rest_merges(
@@ -164,7 +161,7 @@ def test_the_tail_is_sealed_before_a_shard_at_rest_merges(
     monkeypatch.setattr(merging, "merge_segments", merge_and_note)
     writer = open_shard(merges=True, merge_factor=_FACTOR)
     everything = _LARGE + 2 * _SMALL
-    assert within_20_s(lambda: sizes(writer) == [everything])
+    assert soon(lambda: sizes(writer) == [everything])
     assert made[-1] == everything
     assert sum(rows > _LARGE for rows in made) == 1
 
@@ -185,11 +182,11 @@ def test_a_merge_at_rest_that_fails_waits_for_something_new(
     monkeypatch.setattr(merging, "merge_segments", refuse)
     writer = open_shard(merges=True, merge_factor=_FACTOR)
     with capture_logs():
-        assert within_20_s(lambda: bool(tried))
+        assert soon(lambda: bool(tried))
         assert not within_a_moment(lambda: len(tried) > 1)
         fill(writer, "more", _SMALL)
         writer.seal()
-        assert within_20_s(lambda: len(tried) > 1)
+        assert soon(lambda: len(tried) > 1)
         writer.close(flush=False)
 
 
@@ -219,7 +216,7 @@ def test_a_merge_at_rest_gives_way_to_writers(open_shard: OpenShard, monkeypatch
 
     monkeypatch.setattr(merging, "merge_segments", merge_and_note)
     writer = open_shard(merges=True, merge_factor=_FACTOR, max_unindexed_rows=4096)
-    assert within_20_s(lambda: bool(stopped))
+    assert soon(lambda: bool(stopped))
     assert stopped == [True]
 
 
@@ -241,6 +238,6 @@ def test_a_shard_that_is_written_to_again_stops_merging_what_is_not_due(
 
     monkeypatch.setattr(merging, "merge_segments", merge_and_write)
     writer = open_shard(merges=True, merge_factor=_FACTOR)
-    assert within_20_s(lambda: bool(merges))
+    assert soon(lambda: bool(merges))
     assert not within_a_moment(lambda: len(merges) > 1)
     assert sizes(writer) == [_SMALL, _LARGE + _SMALL]
