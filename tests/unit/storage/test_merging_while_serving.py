@@ -341,29 +341,27 @@ def test_optimizing_waits_for_a_merge_under_way_and_merges_what_it_made(
     assert [len(live.segment) for live in writer._view.head.segments] == [130]
 
 
+@pytest.mark.parametrize("step", ["merge", "optimize"])
 def test_what_a_caller_could_not_merge_is_left_to_the_threads(
-    open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch
+    open_shard: OpenShard, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    writer = filled(open_shard, merges=True, merge_factor=64, segments=1)
-    failures = [full]
+    # The threads do not merge; whether they are called is seen by the time that the caller failed.
+    writer = filled(open_shard)
+    calls: list[bool] = []
+    failed = False
 
-    def fail_once(*args: Any, **options: Any) -> None:
-        if failures:
-            failures.pop()()
-        merge_segments(*args, **options)
-        done.set()
+    def fail(*_: Any, **__: Any) -> None:
+        nonlocal failed
+        failed = True
+        full()
 
-    done = threading.Event()
-    monkeypatch.setattr(merging, "merge_segments", fail_once)
     with monkeypatch.context() as patched:
-        # Only the caller may merge until it has failed.
-        patched.setattr(writer._bounded_due, "set", lambda: None)
-        patched.setattr(writer._compaction_due, "set", lambda: None)
-        writer.upsert(batch_of([f"new-{row}" for row in range(40)], clustered(40))).result()
-        writer.seal()
-    with pytest.raises((OSError, StorageFull)):
-        writer.merge()
-    assert done.wait(10)
+        patched.setattr(merging, "merge_segments", fail)
+        patched.setattr(writer, "_call_for_merges", lambda: calls.append(failed))
+        with pytest.raises((OSError, StorageFull)):
+            getattr(writer, step)()
+    assert calls
+    assert calls[-1]
 
 
 def test_closing_waits_for_whoever_merges(
