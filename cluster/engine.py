@@ -13,6 +13,9 @@ class Engine(Protocol):
     `vectoray.core.errors.Unavailable`; none ever answers from only some of the shards.
     """
 
+    def place(self, collection_id: str, shards: int) -> tuple[int, ...]:
+        """For each shard of a new collection, the number of the host that shall own it."""
+
     async def create(self, collection: Collection) -> None:
         """Make the collection's empty shards. Shards that are there already are left as they are."""
 
@@ -52,6 +55,13 @@ class ShardHost(Protocol):
 
     async def drop(self, collection: Collection, shards: Sequence[int]) -> None:
         """Close shards and remove their data; those that are gone are no error."""
+
+    async def open(self, collection: Collection, shards: Sequence[int]) -> str | None:
+        """Own shards from now on, so that others may follow them by their files.
+
+        Returns:
+            The node where the files lie; None if nobody else may read them.
+        """
 
     async def upsert(self, collection: Collection, parts: Mapping[int, PointBatch]) -> int:
         """Write each shard's batch durably. Returns how many rows were written."""

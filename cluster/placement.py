@@ -1,6 +1,7 @@
 """Which shard holds a point, and which host holds a shard. Pure functions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import xxhash
 
@@ -21,6 +22,11 @@ def split_rows(ids: Sequence[str], shards: int) -> dict[int, list[int]]:
     return rows
 
 
+def split_ids(ids: Sequence[str], shards: int) -> dict[int, list[str]]:
+    """For each shard that is concerned, the ids that belong to it, in order."""
+    return {shard: [ids[row] for row in rows] for shard, rows in split_rows(ids, shards).items()}
+
+
 def split_batch(batch: PointBatch, shards: int) -> dict[int, PointBatch]:
     """A batch as one batch for each shard that is concerned."""
     if shards == 1:
@@ -28,10 +34,25 @@ def split_batch(batch: PointBatch, shards: int) -> dict[int, PointBatch]:
     return {shard: batch.take(rows) for shard, rows in split_rows(batch.ids, shards).items()}
 
 
-def host_of(collection_id: str, shard: int, hosts: int) -> int:
-    """The host of a shard, by rendezvous hashing: another host takes only its share, from all evenly.
+def place(collection_id: str, shards: int, hosts: int) -> tuple[int, ...]:
+    """For each shard the number of its host, by rendezvous hashing.
 
+    With another number of hosts, as few shards as possible have another one, and those come from all evenly.
     Source: Thaler and Ravishankar, "Using name-based mappings to increase hit rates" (1998).
     """
-    key = f"{collection_id}/{shard}/"
-    return max(range(hosts), key=lambda host: xxhash.xxh3_64_intdigest(f"{key}{host}".encode()))
+    return tuple(
+        max(
+            range(hosts),
+            key=lambda host: xxhash.xxh3_64_intdigest(f"{collection_id}/{shard}/{host}".encode()),
+        )
+        for shard in range(shards)
+    )
+
+
+@lru_cache(maxsize=4096)
+def shards_by_host(hosts: tuple[int, ...]) -> Mapping[int, Sequence[int]]:
+    """For each host of a collection, the shards that it owns."""
+    shards: dict[int, list[int]] = {}
+    for shard, host in enumerate(hosts):
+        shards.setdefault(host, []).append(shard)
+    return {host: tuple(owned) for host, owned in shards.items()}

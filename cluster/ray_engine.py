@@ -1,17 +1,95 @@
 """The engine over shard hosts on Ray: what gateways and pipelines use."""
 
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from cluster.engine import ShardHost
+from cluster.fan_out import fan_out
+from cluster.local_reads import LocalReads
+from cluster.placement import shards_by_host, split_ids
+from cluster.remote import this_node
+from cluster.remote_shard_host import RemoteShardHost
 from cluster.settings import ClusterSettings
-from cluster.shard_host import RemoteShardHost
 from cluster.sharded_engine import ShardedEngine
+from cluster.shards import search_heads
+from storage.view import ShardView
+from vectoray.core.model import Collection, Point, SearchQuery, SearchResult, merge_hits
+
+_Elsewhere = list[tuple[ShardHost, Sequence[int]]]
 
 
 class RayEngine(ShardedEngine):
-    """An `cluster.engine.Engine` over the deployed shard hosts. Needs a process that has joined Ray."""
+    """An `cluster.engine.Engine` over the deployed shard hosts. Needs a process that has joined Ray.
 
-    def __init__(self, settings: ClusterSettings) -> None:
-        super().__init__(
-            [
-                RemoteShardHost(number, timeout_s=settings.shard_timeout_s)
-                for number in range(settings.shard_hosts)
-            ]
+    Shards of this process's node are read in this process, from the files that their owners publish; all
+    others, and every write, go to the owner.
+    """
+
+    def __init__(self, settings: ClusterSettings, *, data_dir: Path | None = None) -> None:
+        """Make it; hosts are looked up when they are first called.
+
+        Args:
+            settings: How many hosts there are, and how long they may take.
+            data_dir: The data folder of this node's hosts; None to read nothing here.
+        """
+        super().__init__([RemoteShardHost(number, settings) for number in range(settings.shard_hosts)])
+        self._local = (
+            LocalReads(data_dir, node=this_node, max_collections=settings.gateway_open_collections)
+            if data_dir is not None
+            else None
         )
+
+    async def search(self, collection: Collection, query: SearchQuery) -> SearchResult:
+        """As `Engine.search`."""
+        here, elsewhere = await self._views(collection, range(collection.shards))
+        calls = [host.search(collection, shards, query) for host, shards in elsewhere]
+        if here:
+            # Last: it holds up this process, while the others are under way.
+            calls.append(search_heads([view.head for view in here.values()], collection, query))
+        results = await fan_out(calls)
+        return results[0] if len(results) == 1 else merge_hits([part.hits for part in results], query.top_k)
+
+    async def get(self, collection: Collection, ids: Sequence[str]) -> list[Point | None]:
+        """As `Engine.get`."""
+        parts = split_ids(ids, collection.shards)
+        here, elsewhere = await self._views(collection, parts)
+        answers = await fan_out(
+            host.get(collection, {shard: parts[shard] for shard in shards}) for host, shards in elsewhere
+        )
+        found: dict[str, Point | None] = {point.id: point for answer in answers for point in answer}
+        for shard, view in here.items():
+            found.update((point_id, view.get(point_id)) for point_id in parts[shard])
+        return [found.get(point_id) for point_id in ids]
+
+    async def drop(self, collection: Collection) -> None:
+        """As `Engine.drop`."""
+        if self._local is not None:
+            self._local.forget(collection.id)
+        await super().drop(collection)
+
+    async def close(self) -> None:
+        """As `Engine.close`."""
+        if self._local is not None:
+            self._local.close()
+        await super().close()
+
+    async def _views(
+        self, collection: Collection, wanted: Iterable[int]
+    ) -> tuple[dict[int, ShardView], _Elsewhere]:
+        """The shards that can be read here, and the others by host."""
+        wanted = set(wanted)
+        here: dict[int, ShardView] = {}
+        elsewhere: _Elsewhere = []
+        for number, owned in shards_by_host(collection.hosts).items():
+            shards = [shard for shard in owned if shard in wanted]
+            if not shards:
+                continue
+            host = self._host(number)
+            views = None
+            if self._local is not None:
+                views = await self._local.views(collection, number, host, shards)
+            if views is None:
+                elsewhere.append((host, shards))
+            else:
+                here.update(zip(shards, views, strict=True))
+        return here, elsewhere

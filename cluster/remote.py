@@ -14,6 +14,11 @@ from vectoray.core.errors import InternalError, Overloaded, ShardUnavailable, Ve
 _log = structlog.get_logger(__name__)
 
 
+def this_node() -> str:
+    """The node that this process is on."""
+    return str(ray.get_runtime_context().get_node_id())
+
+
 class RemoteDeployment:
     """A deployment that is the only one of its application."""
 

@@ -37,11 +37,24 @@ class ClusterSettings(BaseModel):
         le=256,
         description="Processes that own shards.",
     )
+    pin_shard_hosts: bool = Field(
+        default=False,
+        description="Whether shard host N runs only where Ray has the resource 'vectoray-shard-host-N', that "
+        "is on the node with its disk. Needed as soon as there is more than one node.",
+    )
     shard_queue_length: int = Field(
-        default=512,
+        default=1024,
         ge=1,
         le=100_000,
-        description="Calls that may wait for one shard host before more are refused as overload.",
+        description="Reads, and writes, of one gateway that may wait for one shard host before more are "
+        "refused as overload.",
+    )
+    stuck_owner_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="Seconds. A shard host is replaced when its writes have been on their way to the disk "
+        "for longer.",
     )
     shard_timeout_s: float = Field(
         default=15.0,
@@ -54,6 +67,13 @@ class ClusterSettings(BaseModel):
         ge=1,
         le=256,
         description="Processes that speak HTTP.",
+    )
+    gateway_open_collections: int = Field(
+        default=128,
+        ge=1,
+        le=100_000,
+        description="Collections whose files one gateway keeps open; those not asked for longest are closed "
+        "first.",
     )
     gateway_queue_length: int = Field(
         default=512,

@@ -1,17 +1,36 @@
-"""A process of the cluster that owns shards, as a Ray Serve deployment, and the way to call it."""
+"""A process of the cluster that owns shards, as a Ray Serve deployment."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import pickle
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import ray.serve
+import structlog
 
 from cluster.logs import configure_logs
-from cluster.remote import RemoteDeployment
+from cluster.remote import this_node
 from cluster.settings import ClusterSettings
 from cluster.shards import OpenShards
 from storage.settings import StorageSettings
-from vectoray.core.model import Collection, CollectionStats, Point, PointBatch, SearchQuery, SearchResult
+from vectoray.core.errors import InternalError, ShardUnavailable, VectorayError
+from vectoray.core.model import Collection
+
+_log = structlog.get_logger(__name__)
+
+
+class Call(NamedTuple):
+    """One of several calls that go to a host together.
+
+    Attributes:
+        method: A method of `cluster.engine.ShardHost`.
+        within_s: Seconds after which nobody waits for the answer.
+    """
+
+    method: str
+    arguments: tuple[object, ...]
+    within_s: float
 
 
 class ShardHostReplica(OpenShards):
@@ -21,9 +40,42 @@ class ShardHostReplica(OpenShards):
     of them owns it.
     """
 
-    def __init__(self, data_dir: Path, settings: StorageSettings) -> None:
+    def __init__(self, data_dir: Path, settings: StorageSettings, *, stuck_owner_s: float) -> None:
         configure_logs()
         super().__init__(data_dir, settings)
+        self._stuck_owner_s = stuck_owner_s
+
+    async def open(self, collection: Collection, shards: Sequence[int]) -> str | None:
+        """As `cluster.engine.ShardHost.open`."""
+        await super().open(collection, shards)
+        return this_node()
+
+    async def answer(self, calls: bytes) -> bytes:
+        """Answer several calls at once: pickled `Call`s to as many pickled results or errors of ours."""
+        answers = await asyncio.gather(*(self._answer(call) for call in pickle.loads(calls)))  # noqa: S301
+        return pickle.dumps(answers, protocol=pickle.HIGHEST_PROTOCOL)
+
+    async def check_health(self) -> None:
+        """Called by Ray Serve, which replaces a replica that fails it.
+
+        Raises:
+            RuntimeError: Writes have not come through for too long.
+        """
+        if self.stuck_s > self._stuck_owner_s:
+            _log.error("shard_owner_stuck", stuck_s=round(self.stuck_s, 1))
+            raise RuntimeError("The writes of a shard do not reach the disk.")
+
+    async def _answer(self, call: Call) -> object:
+        try:
+            async with asyncio.timeout(call.within_s):
+                return await getattr(self, call.method)(*call.arguments)
+        except VectorayError as error:
+            return error
+        except TimeoutError:
+            return ShardUnavailable("A shard did not answer in time; try again.")
+        except Exception:  # noqa: BLE001  (others in the batch are answered)
+            _log.exception("shard_call_failed", method=call.method)
+            return InternalError("A shard failed while answering.")
 
     async def __del__(self) -> None:
         """Called by Ray Serve when the replica is stopped in an orderly way."""
@@ -35,8 +87,14 @@ def shard_host_name(number: int) -> str:
     return f"shard-host-{number}"
 
 
+def shard_host_resource(number: int) -> str:
+    """Name of the Ray resource that the node with a host's disk has."""
+    return f"vectoray-{shard_host_name(number)}"
+
+
 def shard_host_app(number: int, data_dir: Path, storage: StorageSettings, cluster: ClusterSettings) -> Any:
     """The Ray Serve application of one shard host."""
+    pinned_to = {shard_host_resource(number): 0.001} if cluster.pin_shard_hosts else {}
     deployment = ray.serve.deployment(
         name=shard_host_name(number),
         num_replicas=1,
@@ -46,50 +104,6 @@ def shard_host_app(number: int, data_dir: Path, storage: StorageSettings, cluste
         health_check_timeout_s=10,
         graceful_shutdown_wait_loop_s=0.2,
         graceful_shutdown_timeout_s=20,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options={"num_cpus": 0, "resources": pinned_to},
     )(ShardHostReplica)
-    return deployment.bind(data_dir, storage)
-
-
-class RemoteShardHost:
-    """A `cluster.engine.ShardHost` in another process."""
-
-    def __init__(self, number: int, *, timeout_s: float) -> None:
-        self._remote = RemoteDeployment(shard_host_name(number), timeout_s=timeout_s)
-
-    async def create(self, collection: Collection, shards: Sequence[int]) -> None:
-        """As `cluster.engine.ShardHost.create`."""
-        await self._remote.call("create", collection, shards, repeatable=True)
-
-    async def drop(self, collection: Collection, shards: Sequence[int]) -> None:
-        """As `cluster.engine.ShardHost.drop`."""
-        await self._remote.call("drop", collection, shards, repeatable=True)
-
-    async def upsert(self, collection: Collection, parts: Mapping[int, PointBatch]) -> int:
-        """As `cluster.engine.ShardHost.upsert`."""
-        return cast("int", await self._remote.call("upsert", collection, parts))
-
-    async def delete(self, collection: Collection, parts: Mapping[int, Sequence[str]]) -> list[str]:
-        """As `cluster.engine.ShardHost.delete`."""
-        return cast("list[str]", await self._remote.call("delete", collection, parts))
-
-    async def get(self, collection: Collection, parts: Mapping[int, Sequence[str]]) -> list[Point]:
-        """As `cluster.engine.ShardHost.get`."""
-        return cast("list[Point]", await self._remote.call("get", collection, parts, repeatable=True))
-
-    async def search(self, collection: Collection, shards: Sequence[int], query: SearchQuery) -> SearchResult:
-        """As `cluster.engine.ShardHost.search`."""
-        return cast(
-            "SearchResult", await self._remote.call("search", collection, shards, query, repeatable=True)
-        )
-
-    async def stats(
-        self, collections: Sequence[tuple[Collection, Sequence[int]]]
-    ) -> list[CollectionStats | None]:
-        """As `cluster.engine.ShardHost.stats`."""
-        return cast(
-            "list[CollectionStats | None]", await self._remote.call("stats", collections, repeatable=True)
-        )
-
-    async def close(self) -> None:
-        """Nothing: the process belongs to the cluster, not to this caller."""
+    return deployment.bind(data_dir, storage, stuck_owner_s=cluster.stuck_owner_s)

@@ -5,9 +5,9 @@ from typing import TypeVar
 
 from cluster.engine import ShardHost
 from cluster.fan_out import fan_out
-from cluster.placement import host_of, split_batch, split_rows
+from cluster.placement import place, shards_by_host, split_batch, split_ids
 from cluster.shards import sum_stats
-from vectoray.core.errors import Unavailable
+from vectoray.core.errors import ShardUnavailable, Unavailable
 from vectoray.core.model import (
     Collection,
     CollectionStats,
@@ -27,6 +27,10 @@ class ShardedEngine:
     def __init__(self, hosts: Sequence[ShardHost]) -> None:
         self._hosts = hosts
 
+    def place(self, collection_id: str, shards: int) -> tuple[int, ...]:
+        """As `Engine.place`."""
+        return place(collection_id, shards, len(self._hosts))
+
     async def create(self, collection: Collection) -> None:
         """As `Engine.create`."""
         await fan_out(host.create(collection, shards) for host, shards in self._shards_by_host(collection))
@@ -42,14 +46,14 @@ class ShardedEngine:
 
     async def delete(self, collection: Collection, ids: Sequence[str]) -> list[str]:
         """As `Engine.delete`."""
-        parts = self._by_host(collection, _split_ids(ids, collection.shards))
+        parts = self._by_host(collection, split_ids(ids, collection.shards))
         results = await fan_out(host.delete(collection, mine) for host, mine in parts)
         existed = {point_id for result in results for point_id in result}
         return [point_id for point_id in dict.fromkeys(ids) if point_id in existed]
 
     async def get(self, collection: Collection, ids: Sequence[str]) -> list[Point | None]:
         """As `Engine.get`."""
-        parts = self._by_host(collection, _split_ids(ids, collection.shards))
+        parts = self._by_host(collection, split_ids(ids, collection.shards))
         results = await fan_out(host.get(collection, mine) for host, mine in parts)
         found = {point.id: point for result in results for point in result}
         return [found.get(point_id) for point_id in ids]
@@ -63,11 +67,11 @@ class ShardedEngine:
     async def stats(self, collections: Sequence[Collection]) -> list[CollectionStats | None]:
         """As `Engine.stats`."""
         distinct = {collection.id: collection for collection in collections}
-        asked: dict[int, list[tuple[Collection, list[int]]]] = {}
+        asked: dict[ShardHost, list[tuple[Collection, Sequence[int]]]] = {}
         for collection in distinct.values():
-            for number, shards in self._placement(collection).items():
-                asked.setdefault(number, []).append((collection, shards))
-        answers = await fan_out(_stats_of(self._hosts[number], request) for number, request in asked.items())
+            for host, shards in self._shards_by_host(collection):
+                asked.setdefault(host, []).append((collection, shards))
+        answers = await fan_out(_stats_of(host, request) for host, request in asked.items())
         parts: dict[str, list[CollectionStats | None]] = {collection_id: [] for collection_id in distinct}
         for request, answer in zip(asked.values(), answers, strict=True):
             for (collection, _), stats in zip(request, answer, strict=True):
@@ -79,14 +83,8 @@ class ShardedEngine:
         """As `Engine.close`."""
         await fan_out(host.close() for host in self._hosts)
 
-    def _placement(self, collection: Collection) -> dict[int, list[int]]:
-        placement: dict[int, list[int]] = {}
-        for shard in range(collection.shards):
-            placement.setdefault(host_of(collection.id, shard, len(self._hosts)), []).append(shard)
-        return placement
-
-    def _shards_by_host(self, collection: Collection) -> list[tuple[ShardHost, list[int]]]:
-        return [(self._hosts[number], shards) for number, shards in self._placement(collection).items()]
+    def _shards_by_host(self, collection: Collection) -> list[tuple[ShardHost, Sequence[int]]]:
+        return [(self._host(number), shards) for number, shards in shards_by_host(collection.hosts).items()]
 
     def _by_host(
         self, collection: Collection, parts: Mapping[int, _T]
@@ -97,9 +95,12 @@ class ShardedEngine:
             if (mine := {shard: parts[shard] for shard in shards if shard in parts})
         ]
 
-
-def _split_ids(ids: Sequence[str], shards: int) -> dict[int, list[str]]:
-    return {shard: [ids[row] for row in rows] for shard, rows in split_rows(ids, shards).items()}
+    def _host(self, number: int) -> ShardHost:
+        if number >= len(self._hosts):
+            raise ShardUnavailable(
+                f"A shard of the collection is on host {number}, and there are {len(self._hosts)} hosts."
+            )
+        return self._hosts[number]
 
 
 async def _stats_of(

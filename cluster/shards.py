@@ -10,6 +10,8 @@ import structlog
 
 from cluster.fan_out import fan_out
 from storage import files
+from storage.head import Head
+from storage.search import is_quick, search
 from storage.settings import StorageSettings
 from storage.shard import ShardSpec, create_shard, shard_exists
 from storage.writer import ShardWriter
@@ -21,7 +23,6 @@ from vectoray.core.model import (
     PointBatch,
     SearchQuery,
     SearchResult,
-    merge_hits,
 )
 
 _log = structlog.get_logger(__name__)
@@ -33,7 +34,7 @@ class OpenShards:
     """A `cluster.engine.ShardHost` in this process: ``<data>/collections/<id>/shard-0000`` and so on."""
 
     def __init__(self, data_dir: Path, settings: StorageSettings) -> None:
-        self._root = data_dir / "collections"
+        self._data_dir = data_dir
         self._settings = settings
         self._open: dict[ShardKey, ShardWriter] = {}
         self._turns: dict[ShardKey, asyncio.Lock] = {}
@@ -51,7 +52,7 @@ class OpenShards:
         # A caller that goes away must not leave a shard half dropped.
         await asyncio.shield(fan_out(self._drop(collection, shard) for shard in shards))
         with files.disk_errors("removing a collection"):
-            await asyncio.to_thread(_remove_if_empty, self._root / collection.id)
+            await asyncio.to_thread(_remove_if_empty, self._directory(collection, 0).parent)
 
     async def _drop(self, collection: Collection, shard: int) -> None:
         key = (collection.id, shard)
@@ -61,6 +62,12 @@ class OpenShards:
                 await asyncio.to_thread(writer.close, flush=False)
             with files.disk_errors("removing a shard"):
                 await asyncio.to_thread(_remove_tree, self._directory(collection, shard))
+
+    async def open(self, collection: Collection, shards: Sequence[int]) -> str | None:
+        """As `cluster.engine.ShardHost.open`."""
+        for shard in shards:
+            await self._writer(collection, shard)
+        return None
 
     async def upsert(self, collection: Collection, parts: Mapping[int, PointBatch]) -> int:
         """As `cluster.engine.ShardHost.upsert`."""
@@ -91,13 +98,8 @@ class OpenShards:
 
     async def search(self, collection: Collection, shards: Sequence[int], query: SearchQuery) -> SearchResult:
         """As `cluster.engine.ShardHost.search`."""
-        writers = [await self._writer(collection, shard) for shard in shards]
-        if query.filter is None and not any(writer.scans for writer in writers):
-            # Well under a millisecond: handing it to a thread would cost more.
-            results = [writer.search(query) for writer in writers]
-        else:
-            results = [await asyncio.to_thread(writer.search, query) for writer in writers]
-        return merge_hits([result.hits for result in results], query.top_k)
+        heads = [(await self._writer(collection, shard)).head for shard in shards]
+        return await search_heads(heads, collection, query)
 
     async def stats(
         self, collections: Sequence[tuple[Collection, Sequence[int]]]
@@ -112,6 +114,11 @@ class OpenShards:
             _log.warning("shard_without_stats", collection=collection.id, reason=error.message)
             return None
 
+    @property
+    def stuck_s(self) -> float:
+        """For how many seconds the writes of some shard have been on their way to the disk."""
+        return max((writer.stuck_s for writer in self._open.values()), default=0.0)
+
     async def close(self) -> None:
         """Close every shard, writing what is waiting. All are closed, whatever one of them says."""
         self._closed = True
@@ -125,7 +132,7 @@ class OpenShards:
                 await asyncio.to_thread(writer.close)
 
     def _directory(self, collection: Collection, shard: int) -> Path:
-        return self._root / collection.id / f"shard-{shard:04d}"
+        return shard_directory(self._data_dir, collection.id, shard)
 
     def _turn(self, key: ShardKey) -> asyncio.Lock:
         """Held by whoever opens, closes or drops the shard: one at a time."""
@@ -170,6 +177,19 @@ class OpenShards:
                     {"shard": shard},
                 ) from error
             return self._open[key]
+
+
+def shard_directory(data_dir: Path, collection_id: str, shard: int) -> Path:
+    """Where a shard lies on the node that has it."""
+    return data_dir / "collections" / collection_id / f"shard-{shard:04d}"
+
+
+async def search_heads(heads: Sequence[Head], collection: Collection, query: SearchQuery) -> SearchResult:
+    """The best hits over some shards of a collection, in this process."""
+    if is_quick(heads, query.filter):
+        # Well under a millisecond: handing it to a thread would cost more.
+        return search(heads, collection.metric, query, shards=collection.shards)
+    return await asyncio.to_thread(search, heads, collection.metric, query, shards=collection.shards)
 
 
 def sum_stats(parts: Sequence[CollectionStats]) -> CollectionStats:

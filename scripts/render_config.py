@@ -31,7 +31,13 @@ else ./vectoray-data): 'data_dir' in a file counts for 'python -m serve.main' al
 
 Written by 'make config' from the settings in the code: change it there.
 """
-_KINDS = {"integer": "Whole number", "number": "Number", "string": "Text", "array": "List"}
+_KINDS = {
+    "integer": "Whole number",
+    "number": "Number",
+    "string": "Text",
+    "array": "List",
+    "boolean": "Yes or no",
+}
 _BOUNDS = {
     "minimum": "{:,} or more",
     "exclusiveMinimum": "above {:,}",

@@ -26,7 +26,7 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
         model = describe_model(settings.pipelines.embedding_model)
         return await Services.open(
             catalog=await Catalog.open(settings.catalog_url),
-            engine=RayEngine(settings.cluster),
+            engine=RayEngine(settings.cluster, data_dir=settings.data_dir),
             embedder=RemoteEmbedder(timeout_s=settings.cluster.shard_timeout_s),
             models=[model],
             defaults=CollectionDefaults(shards=settings.cluster.shards_per_collection, embedding_model=model),

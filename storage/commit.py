@@ -4,7 +4,9 @@ One thread takes what is waiting, resolves it in order of arrival, writes it to 
 view, tells readers, and only then acknowledges. (Gawlick and Kinkade 1985 named the technique.)
 """
 
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,6 +45,7 @@ class GroupCommit:
         self._waiting: deque[Change] = deque()
         self._waiting_bytes = 0
         self._closed = False
+        self._busy_since_s: float | None = None
         self._thread = threading.Thread(target=self._run, name="shard-commit", daemon=True)
         self._thread.start()
 
@@ -62,6 +65,14 @@ class GroupCommit:
             self._waiting.append(change)
             self._waiting_bytes += change.size_bytes
             self._changed.notify()
+
+    @property
+    def busy_s(self) -> float:
+        """For how many seconds the thread has been writing one group; without an end if it died."""
+        if not self._thread.is_alive():
+            return 0.0 if self._closed else math.inf
+        since_s = self._busy_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -104,6 +115,7 @@ class GroupCommit:
             self._wait_for_room()
             with self._committing:
                 self._refuse_if_broken()
+                self._busy_since_s = time.monotonic()
                 resolved = Resolution(self._owned.view, group)
                 if len(resolved.records):
                     self._append(resolved.records)
@@ -112,6 +124,8 @@ class GroupCommit:
             for change in group:
                 change.done.set_exception(error)
             return
+        finally:
+            self._busy_since_s = None
         resolved.answer()
 
     def _append(self, records: Records) -> None:

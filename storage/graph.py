@@ -60,8 +60,10 @@ class Graph:
         self._index = index
         self._metric = metric
         self._type = graph_type(metric, options)
+        self._ef_search = options.ef_search
         index.expansion_add = options.ef_construction
-        index.expansion_search = options.ef_search
+        # A search says how many candidates it keeps; usearch would take the larger of both.
+        index.expansion_search = 1
 
     @classmethod
     def empty(cls, dimension: int, metric: Metric, options: IndexOptions) -> "Graph":
@@ -205,7 +207,7 @@ class Graph:
                 raise BuildStoppedError
             query = np.array(vectors[row])
             asked = scoring.unit(query) if self._metric is Metric.COSINE else query
-            got, _ = self.candidates(asked, _SELF_RECALL_TOP)
+            got = self.candidates(asked, max(self._ef_search, _SELF_RECALL_TOP))[0][:_SELF_RECALL_TOP]
             best = scoring.exact_scores(self._metric, query, self._best_rows(query, row, vectors, lengths))
             scores = scoring.exact_scores(self._metric, query, vectors[got])
             found += bool(len(scores) and scores.max() >= best.max())

@@ -46,6 +46,9 @@ class MatchCache:
         self._lock = threading.Lock()
         self._matches: OrderedDict[str, Matches] = OrderedDict()
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._matches
+
     def get(self, key: str, compute: Callable[[], BoolArray]) -> Matches:
         """The rows of a condition, computed if they are not here."""
         with self._lock:

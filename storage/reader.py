@@ -85,19 +85,20 @@ def read_dead_rows(directory: Path, file: str) -> npt.NDArray[np.uint32]:
 
 
 class ShardReader:
-    """Follows a shard's owner through the mapped counter. For one thread.
+    """Follows a shard's owner through the mapped counter. For one thread at a time.
 
-    Reads see every write whose acknowledgement was sent before the read began.
+    Reads see every write whose acknowledgement was sent before the read began. So do those of the `view` when
+    the reader is current, or just refreshed; they are for any number of threads.
     """
 
     def __init__(self, directory: Path) -> None:
-        """Open a shard that an owner has opened at least once.
+        """Open a shard that an owner has opened since this machine was started.
 
         Raises:
             ShardUnavailable: No owner has opened it yet.
         """
         self._directory = directory
-        self._spec = shard.read_spec(directory)
+        self.spec = shard.read_spec(directory)
         self._log = WriteLog(directory / shard.LOG)
         try:
             self._counter = GenerationCounter(directory / shard.COUNTER, writable=False)
@@ -105,34 +106,60 @@ class ShardReader:
             raise ShardUnavailable("The shard has not been opened by its owner yet.") from None
         self._seen = _NOTHING_SEEN
         self._segments: dict[str, Segment] = {}
-        self._view = ShardView(self._spec.dimension, self._spec.metric)
-        self._refresh()
+        self._view = ShardView(self.spec.dimension, self.spec.metric)
+        self.refresh()
+
+    @property
+    def view(self) -> ShardView:
+        """The shard as of the last refresh."""
+        return self._view
+
+    @property
+    def is_current(self) -> bool:
+        """Whether nothing was written or published since the last refresh."""
+        return self._counter.read() == self._seen
+
+    @property
+    def lag(self) -> int | None:
+        """How many writes the last refresh has not seen; None if other segments were published since."""
+        generation, seq = self._counter.read()
+        return seq - self._view.head.seq if generation == self._seen[0] else None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the shard was removed."""
+        return not shard.shard_exists(self._directory)
 
     def search(self, query: SearchQuery) -> SearchResult:
         """As `ShardView.search`, over everything acknowledged."""
-        self._refresh()
+        self.refresh()
         return self._view.search(query)
 
     def search_hybrid(self, query: HybridQuery) -> list[Candidate]:
         """As `ShardView.search_hybrid`, over everything acknowledged."""
-        self._refresh()
+        self.refresh()
         return self._view.search_hybrid(query)
 
     def get(self, point_id: str) -> Point | None:
         """As `ShardView.get`, over everything acknowledged."""
-        self._refresh()
+        self.refresh()
         return self._view.get(point_id)
 
     def count(self) -> int:
         """Live points."""
-        self._refresh()
+        self.refresh()
         return self._view.head.points
 
     def close(self) -> None:
-        """Unmap the counter. Mapped segments go when the last hit that refers to them goes."""
+        """Unmap the counter. Mapped segments go when the last head or hit that refers to them goes."""
         self._counter.close()
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Take in what the owner has acknowledged and published.
+
+        Raises:
+            ShardUnavailable: Its files cannot be read.
+        """
         for _ in range(_MAX_ATTEMPTS):
             generation, seq = self._counter.read()
             if (generation, seq) == self._seen:
@@ -154,5 +181,5 @@ class ShardReader:
         newest = manifest_generations(self._directory)
         manifest = read_manifest(self._directory, newest[0]) if newest else Manifest()
         self._view, self._segments = open_view(
-            self._directory, self._spec, manifest, opened=self._segments, verify=False
+            self._directory, self.spec, manifest, opened=self._segments, verify=False
         )

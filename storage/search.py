@@ -1,6 +1,7 @@
 """Answers searches over one point of a shard's history: by vector, and by vector and text together."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,30 +15,88 @@ from storage.segment import Wanted
 from vectoray.core.filters import Filter
 from vectoray.core.fusion import candidates_of
 from vectoray.core.hybrid import Candidate, HybridQuery
-from vectoray.core.model import FloatVector, Hit, Metric, SearchQuery, SearchResult
+from vectoray.core.model import FloatMatrix, FloatVector, Hit, Metric, SearchQuery, SearchResult
 
 Rows = npt.NDArray[np.int64]
 
+# Numbers of vectors compared one by one, 16 or more a nanosecond.
+_QUICK_NUMBERS = 16_000_000
+# Payloads that a filter has not been tried on yet, at some microseconds each.
+_QUICK_PAYLOADS = 256
 
-def search(head: Head, metric: Metric, query: SearchQuery) -> SearchResult:
-    """The best live points, by exact score, best first, ties broken by id."""
+
+class _Part(NamedTuple):
+    """One segment of a head, or its tail where there is none."""
+
+    head: Head
+    live: LiveSegment | None
+
+    @property
+    def vectors(self) -> FloatMatrix:
+        return self.head.vectors if self.live is None else self.live.segment.vectors
+
+    def id(self, row: int) -> str:
+        return self.head.tail.ids[row] if self.live is None else self.live.segment.id(row)
+
+    def payload(self, row: int) -> bytes:
+        return self.head.tail.payloads[row] if self.live is None else self.live.segment.payloads[row]
+
+    def text(self, row: int) -> str | None:
+        return self.head.tail.texts[row] if self.live is None else self.live.segment.text(row)
+
+    def hit(self, row: int, point_id: str, score: float, *, with_vector: bool) -> Hit:
+        return Hit(
+            id=point_id,
+            score=score,
+            payload=self.payload(row),
+            text=self.text(row),
+            vector=self.vectors[row].copy() if with_vector else None,
+        )
+
+
+def search(heads: Sequence[Head], metric: Metric, query: SearchQuery, *, shards: int = 1) -> SearchResult:
+    """The best live points of one or several shards, by exact score, best first, ties broken by id.
+
+    Args:
+        heads: Where to look: shards of one collection.
+        metric: The collection's metric.
+        query: What to look for.
+        shards: How many shards the collection has, here and elsewhere.
+    """
     least = -np.inf if query.score_threshold is None else query.score_threshold
-    parts = _parts(head)
+    parts = _parts(heads)
+    nearest = _nearest(heads, metric, query.vector, query.top_k, query.filter, shards=shards)
     # Tuples that sort as the hits do: this runs for every search.
     found = [
-        (-score, _id(head, parts[part], row), part, row)
-        for part, (rows, scores) in enumerate(
-            _nearest(head, metric, query.vector, query.top_k, query.filter),
-        )
+        (-score, parts[at].id(row), at, row)
+        for at, (rows, scores) in enumerate(nearest)
         for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
         if score >= least
     ]
     found.sort()
     return SearchResult(
         tuple(
-            _hit(head, parts[part], row, point_id, -negated, with_vector=query.include_vectors)
-            for negated, point_id, part, row in found[: query.top_k]
+            parts[at].hit(row, point_id, -negated, with_vector=query.include_vectors)
+            for negated, point_id, at, row in found[: query.top_k]
         )
+    )
+
+
+def is_quick(heads: Sequence[Head], condition: Filter | None) -> bool:
+    """Whether `search` takes about as long as a walk through the graphs, and so may be called anywhere."""
+    numbers = sum(
+        head.tail_rows + sum(len(live.segment) for live in head.segments if live.segment.graph is None)
+        for head in heads
+    ) * (heads[0].vectors.shape[1] if heads else 0)
+    if numbers > _QUICK_NUMBERS:
+        return False
+    if condition is None:
+        return True
+    key = key_of(condition)
+    return all(
+        head.tail_rows - head.tail.known_matches(key) <= _QUICK_PAYLOADS
+        and all(live.segment.knows_matches(key) for live in head.segments)
+        for head in heads
     )
 
 
@@ -47,59 +106,66 @@ def hybrid_candidates(head: Head, metric: Metric, query: HybridQuery) -> list[Ca
     They are its best by vector and its best by text, all that tie with the last of them included.
     """
     count = candidates_of(query)
-    chosen: list[Rows] = [np.empty(0, dtype=np.int64) for _ in _parts(head)]
+    parts = _parts((head,))
+    chosen: list[Rows] = [np.empty(0, dtype=np.int64) for _ in parts]
     if query.by_vector and query.vector is not None:
-        nearest = _nearest(head, metric, query.vector, count, query.filter)
+        nearest = _nearest((head,), metric, query.vector, count, query.filter)
         chosen = [scored.rows for scored in nearest]
     by_text = None if query.text is None else _text_scores(head, query.text)
     if query.by_text and by_text is not None:
         best = _best_by_text(head, by_text, count, query.filter)
         chosen = [np.union1d(rows, others) for rows, others in zip(chosen, best, strict=True)]
     candidates = []
-    for at, (live, rows) in enumerate(zip(_parts(head), chosen, strict=True)):
-        vectors = head.vectors if live is None else live.segment.vectors
+    for at, (part, rows) in enumerate(zip(parts, chosen, strict=True)):
         near = (
             [None] * len(rows)
             if query.vector is None
-            else scoring.exact_scores(metric, query.vector, vectors[rows]).tolist()
+            else scoring.exact_scores(metric, query.vector, part.vectors[rows]).tolist()
         )
         words = [None] * len(rows) if by_text is None else by_text[at][rows].tolist()
         candidates += [
             Candidate(
-                id=_id(head, live, row),
+                id=part.id(row),
                 vector_score=vector_score,
                 text_score=text_score,
-                payload=_payload(head, live, row),
-                text=_text(head, live, row),
-                vector=vectors[row].copy() if query.include_vectors else None,
+                payload=part.payload(row),
+                text=part.text(row),
+                vector=part.vectors[row].copy() if query.include_vectors else None,
             )
             for row, vector_score, text_score in zip(rows.tolist(), near, words, strict=True)
         ]
     return candidates
 
 
-def _parts(head: Head) -> tuple[LiveSegment | None, ...]:
-    """The segments, and None for the tail."""
-    return (*head.segments, None)
+def _parts(heads: Sequence[Head]) -> list[_Part]:
+    """Of each head its segments, then its tail."""
+    return [_Part(head, live) for head in heads for live in (*head.segments, None)]
 
 
 def _nearest(
-    head: Head, metric: Metric, vector: FloatVector, k: int, condition: Filter | None
+    heads: Sequence[Head],
+    metric: Metric,
+    vector: FloatVector,
+    k: int,
+    condition: Filter | None,
+    *,
+    shards: int = 1,
 ) -> list[Scored]:
     """Of each part, the rows that are among the best ``k`` of all by vector, with all that tie."""
     # One more than there are would be asked of the graphs in vain.
-    k = min(k, head.points + 1)
+    k = min(k, sum(head.points for head in heads) + 1)
     direction = scoring.direction(vector) if metric is Metric.COSINE else vector
-    wanted = Wanted(vector, direction, k, head.seq)
     key = "" if condition is None else key_of(condition)
     parts = []
-    for live in head.segments:
-        segment = live.segment
-        matches = None if condition is None else segment.matching(condition, key)
-        rows = segment.candidates(wanted, live.killed_at, matches)
-        parts.append(Candidates(segment.vectors, segment.lengths, rows))
-    rows = np.flatnonzero(tail_mask(head, condition, key))
-    parts.append(Candidates(head.vectors[: head.tail_rows], head.lengths[: head.tail_rows], rows))
+    for head in heads:
+        wanted = Wanted(vector, direction, k, head.seq, shards)
+        for live in head.segments:
+            segment = live.segment
+            matches = None if condition is None else segment.matching(condition, key)
+            rows = segment.candidates(wanted, live.killed_at, matches)
+            parts.append(Candidates(segment.vectors, segment.lengths, rows))
+        rows = np.flatnonzero(tail_mask(head, condition, key))
+        parts.append(Candidates(head.vectors[: head.tail_rows], head.lengths[: head.tail_rows], rows))
     return scoring.best(metric, vector, parts, k)
 
 
@@ -117,10 +183,12 @@ def _best_by_text(
     """Of each part, the rows with a word of the query that are among the best of all, with all that tie."""
     key = "" if condition is None else key_of(condition)
     rows = []
-    for live, of_part in zip(_parts(head), scores, strict=True):
+    for part, of_part in zip(_parts((head,)), scores, strict=True):
         found = np.flatnonzero(of_part)
         allowed = (
-            tail_mask(head, condition, key) if live is None else segment_mask(head, live, condition, key)
+            tail_mask(head, condition, key)
+            if part.live is None
+            else segment_mask(head, part.live, condition, key)
         )
         rows.append(found[allowed[found]])
     everything = np.concatenate([of_part[part] for of_part, part in zip(scores, rows, strict=True)])
@@ -128,28 +196,3 @@ def _best_by_text(
         return rows
     last = np.partition(everything, len(everything) - count)[len(everything) - count]
     return [part[of_part[part] >= last] for of_part, part in zip(scores, rows, strict=True)]
-
-
-def _id(head: Head, live: LiveSegment | None, row: int) -> str:
-    return head.tail.ids[row] if live is None else live.segment.id(row)
-
-
-def _payload(head: Head, live: LiveSegment | None, row: int) -> bytes:
-    return head.tail.payloads[row] if live is None else live.segment.payloads[row]
-
-
-def _text(head: Head, live: LiveSegment | None, row: int) -> str | None:
-    return head.tail.texts[row] if live is None else live.segment.text(row)
-
-
-def _hit(
-    head: Head, live: LiveSegment | None, row: int, point_id: str, score: float, *, with_vector: bool
-) -> Hit:
-    vectors = head.vectors if live is None else live.segment.vectors
-    return Hit(
-        id=point_id,
-        score=score,
-        payload=_payload(head, live, row),
-        text=_text(head, live, row),
-        vector=vectors[row].copy() if with_vector else None,
-    )

@@ -43,12 +43,14 @@ class Wanted:
         direction: The same as the graph is asked, see `Graph.candidates`.
         k: How many rows.
         seq: The write up to which the search sees.
+        shards: How many shards the collection has.
     """
 
     query: FloatVector
     direction: FloatVector
     k: int
     seq: int
+    shards: int = 1
 
 
 class Segment:
@@ -184,6 +186,10 @@ class Segment:
             key, lambda: matching_rows(self._filter_index, condition, self.payloads.__getitem__)
         )
 
+    def knows_matches(self, key: str) -> bool:
+        """Whether `matching` has the rows of a condition at hand."""
+        return key in self._matches
+
     def candidates(
         self, wanted: Wanted, killed_at: npt.NDArray[np.uint64], matches: Matches | None
     ) -> npt.NDArray[np.int64]:
@@ -200,8 +206,10 @@ class Segment:
         if matches is not None and not matches.count:
             return np.empty(0, dtype=np.int64)
         share = 1.0 if matches is None else matches.count / len(self)
+        # Ids are spread over the shards by a hash: of the best, each holds about its part.
         count = max(
-            int(_FILTER_SURPLUS * wanted.k / share) + _SLACK, int((self._ef_search + wanted.k) / sqrt(share))
+            int(_FILTER_SURPLUS * wanted.k / share) + _SLACK,
+            int((self._ef_search + wanted.k) / sqrt(share * wanted.shards)),
         )
         most = len(self) if matches is None else matches.count
         while self.graph is not None and count * _CANDIDATE_COST < most:

@@ -117,6 +117,11 @@ class Tail:
                 self._matches.popitem(last=False)
         return known[:rows]
 
+    def known_matches(self, key: str) -> int:
+        """For how many of the first rows `matching` has the answer at hand."""
+        known = self._matches.get(key)
+        return 0 if known is None else len(known)
+
 
 def _grown(column: npt.NDArray[_Number], capacity: int) -> npt.NDArray[_Number]:
     grown = np.empty((capacity, *column.shape[1:]), dtype=column.dtype)

@@ -252,7 +252,7 @@ class ShardView:
 
     def search(self, query: SearchQuery) -> SearchResult:
         """The best live points, by exact score, best first, ties broken by id."""
-        return search(self.head, self._metric, query)
+        return search((self.head,), self._metric, query)
 
     def search_hybrid(self, query: HybridQuery) -> list[Candidate]:
         """What `vectoray.core.fusion.fuse` needs of this shard."""

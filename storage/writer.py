@@ -23,6 +23,7 @@ from storage.changes import Delete, DeleteMatching, Write
 from storage.commit import GroupCommit
 from storage.flushing import Flusher
 from storage.graph import BuildStoppedError
+from storage.head import Head
 from storage.merging import Merger
 from storage.owned_shard import OwnedShard
 from storage.settings import StorageSettings
@@ -190,10 +191,14 @@ class ShardWriter:
         return self._owned.broken
 
     @property
-    def scans(self) -> bool:
-        """Whether a search compares with so many vectors that it takes milliseconds."""
-        is_flat = self.spec.index.kind is IndexKind.FLAT
-        return is_flat or self._scanned_rows() > 2 * self._settings.seal_rows
+    def head(self) -> Head:
+        """What is live now, for `storage.search.search`."""
+        return self._view.head
+
+    @property
+    def stuck_s(self) -> float:
+        """For how many seconds one group of writes has been on its way to the disk; 0 if none is."""
+        return self._commits.busy_s
 
     @property
     def directory(self) -> Path:
@@ -329,11 +334,6 @@ class ShardWriter:
         """
         with self._owned.step():
             self._flusher.flush()
-
-    def _scanned_rows(self) -> int:
-        """Rows that a search compares one by one."""
-        head = self._view.head
-        return head.tail_rows + sum(len(live.segment) for live in head.segments if live.segment.graph is None)
 
     def _unindexed_rows(self) -> int:
         """Rows that wait for a graph."""

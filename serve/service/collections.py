@@ -83,15 +83,16 @@ class CollectionService:
             CollectionExists: The caller has one of that name.
         """
         now = datetime.now(UTC)
+        collection_id = str(uuid4())
         collection = Collection(
-            id=str(uuid4()),
+            id=collection_id,
             name=check_name(wanted.name),
             owner=caller.user,
             description=wanted.description,
             dimension=self._check_dimension(wanted.dimension),
             metric=wanted.metric,
             index=wanted.index,
-            shards=self.defaults.shards,
+            hosts=self.engine.place(collection_id, self.defaults.shards),
             embedding_model=self._default_model(wanted.dimension),
             created_at=now,
             updated_at=now,

@@ -74,7 +74,7 @@ class CollectionRow(Base):
     dimension: Mapped[int]
     metric: Mapped[str] = mapped_column(String(32))
     index_options: Mapped[dict[str, Any]] = mapped_column(JSON)
-    shards: Mapped[int]
+    hosts: Mapped[list[int]] = mapped_column(JSON)
     embedding_model: Mapped[str | None] = mapped_column(String(255))
     state: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -91,7 +91,7 @@ class CollectionRow(Base):
             dimension=collection.dimension,
             metric=collection.metric.value,
             index_options=asdict(collection.index),
-            shards=collection.shards,
+            hosts=list(collection.hosts),
             embedding_model=collection.embedding_model,
             state=state.value,
             created_at=collection.created_at,
@@ -108,7 +108,7 @@ class CollectionRow(Base):
             dimension=self.dimension,
             metric=Metric(self.metric),
             index=IndexOptions.of(self.index_options),
-            shards=self.shards,
+            hosts=tuple(self.hosts),
             embedding_model=self.embedding_model,
             created_at=self.created_at,
             updated_at=self.updated_at,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cluster.engine import Engine
+from cluster.placement import place
 from vectoray.core.errors import ShardUnavailable
 from vectoray.core.filters import Eq
 from vectoray.core.model import Collection, FloatMatrix, IndexOptions, Metric, PointBatch, SearchQuery
@@ -27,7 +28,7 @@ def collection_of(shards: int = 5, metric: Metric = Metric.COSINE) -> Collection
         dimension=DIMENSION,
         metric=metric,
         index=IndexOptions(),
-        shards=shards,
+        hosts=place("c", shards, 2),
         created_at=now,
         updated_at=now,
     )
@@ -129,7 +130,7 @@ async def test_a_missing_shard_fails_the_search_instead_of_shortening_it(engine:
     collection = collection_of(shards=2)
     await engine.create(collection)
     with pytest.raises(ShardUnavailable):
-        await engine.search(replace(collection, shards=3), SearchQuery(vectors_of(1)[0]))
+        await engine.search(replace(collection, hosts=(*collection.hosts, 0)), SearchQuery(vectors_of(1)[0]))
 
 
 async def test_concurrent_writers_and_readers_agree(engine: Engine) -> None:

@@ -100,7 +100,8 @@ class Collection:
     Attributes:
         id: UUID, in the canonical text form. Names are for people, ids are for paths and processes.
         owner: The user whose collection this is.
-        shards: Number of shards; a point's shard is a hash of its id, so it never changes.
+        hosts: For each shard, the number of the host that owns it. How many shards there are never changes:
+            a point's shard is a hash of its id.
         embedding_model: Turns text into vectors of ``dimension``; None when only vectors are accepted.
     """
 
@@ -110,11 +111,16 @@ class Collection:
     dimension: int
     metric: Metric
     index: IndexOptions
-    shards: int
+    hosts: tuple[int, ...]
     created_at: datetime
     updated_at: datetime
     description: str = ""
     embedding_model: str | None = None
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return len(self.hosts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import numpy as np
 
+from cluster.placement import place
 from storage.settings import StorageSettings
 from vectoray.core.model import Collection, FloatMatrix, IndexOptions, Metric, PointBatch
 
@@ -13,7 +14,9 @@ DIMENSION = 4
 QUIET = StorageSettings(seal_rows=1_000_000, flush_rows=1_000_000, flush_interval_s=86_400)
 
 
-def collection_of(shards: int, *, number: int = 0, metric: Metric = Metric.COSINE) -> Collection:
+def collection_of(
+    shards: int, hosts: int = 1, *, number: int = 0, metric: Metric = Metric.COSINE
+) -> Collection:
     """A collection; another ``number`` makes another one."""
     return Collection(
         id=str(UUID(int=number)),
@@ -22,7 +25,7 @@ def collection_of(shards: int, *, number: int = 0, metric: Metric = Metric.COSIN
         dimension=DIMENSION,
         metric=metric,
         index=IndexOptions(),
-        shards=shards,
+        hosts=place(str(UUID(int=number)), shards, hosts),
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
         updated_at=datetime(2026, 1, 1, tzinfo=UTC),
     )

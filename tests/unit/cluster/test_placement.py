@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.placement import host_of, shard_of, split_batch, split_rows
+from cluster.placement import place, shard_of, shards_by_host, split_batch, split_rows
 from tests.unit.cluster.conftest import batch_of
 
 ids = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), max_size=30)
@@ -44,7 +44,7 @@ def test_the_shard_of_an_id_is_what_it_was_in_the_first_release(
 def test_the_host_of_a_shard_is_what_it_was_in_the_first_release(
     collection_id: str, hosts_of_8_shards_on_3: list[int]
 ) -> None:
-    assert [host_of(collection_id, shard, 3) for shard in range(8)] == hosts_of_8_shards_on_3
+    assert list(place(collection_id, 8, 3)) == hosts_of_8_shards_on_3
 
 
 @given(ids=ids, shards=st.integers(1, 9))
@@ -93,20 +93,24 @@ def test_ids_spread_evenly_over_shards(shards: int) -> None:
 
 @pytest.mark.parametrize("hosts", [1, 2, 3, 5, 8])
 def test_a_new_host_takes_its_share_and_nothing_moves_between_the_others(hosts: int) -> None:
-    places = [(f"collection-{number}", shard) for number in range(500) for shard in range(8)]
-    before = [host_of(*place, hosts) for place in places]
-    after = [host_of(*place, hosts + 1) for place in places]
+    collections = [f"collection-{number}" for number in range(500)]
+    before = [host for collection in collections for host in place(collection, 8, hosts)]
+    after = [host for collection in collections for host in place(collection, 8, hosts + 1)]
 
     moved = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
 
     assert {new for _, new in moved} == {hosts}
-    share = len(moved) / len(places)
+    share = len(moved) / len(before)
     assert share == pytest.approx(1 / (hosts + 1), rel=0.12)
     taken = Counter(old for old, _ in moved)
     assert len(taken) == hosts
     assert max(taken.values()) < 1.35 * len(moved) / hosts
-    assert max(Counter(before).values()) < 1.15 * len(places) / hosts
+    assert max(Counter(before).values()) < 1.15 * len(before) / hosts
 
 
 def test_one_host_has_everything() -> None:
-    assert {host_of("c", shard, 1) for shard in range(100)} == {0}
+    assert set(place("c", 100, 1)) == {0}
+
+
+def test_the_shards_of_each_host_are_listed_in_order() -> None:
+    assert shards_by_host((1, 0, 1, 2)) == {0: (1,), 1: (0, 2), 2: (3,)}

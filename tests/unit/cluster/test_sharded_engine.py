@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.placement import host_of, shard_of
+from cluster.placement import shard_of
 from cluster.sharded_engine import ShardedEngine
 from cluster.shards import OpenShards
 from tests.unit.cluster.conftest import QUIET, batch_of, collection_of, vectors_of
@@ -43,7 +43,8 @@ async def open_engine(tmp_path: Path) -> AsyncIterator[OpenEngine]:
 async def test_any_spread_over_hosts_and_shards_answers_as_a_single_shard(
     open_engine: OpenEngine, hosts: int, shards: int, metric: Metric
 ) -> None:
-    single, spread = collection_of(1, metric=metric), collection_of(shards, metric=metric)
+    single = collection_of(1, metric=metric)
+    spread = collection_of(shards, hosts, metric=metric)
     reference, engine = await open_engine(1, single), await open_engine(hosts, spread)
     for number in range(3):
         # Each batch overwrites half of the one before.
@@ -68,7 +69,7 @@ async def test_any_spread_over_hosts_and_shards_answers_as_a_single_shard(
 
 
 async def test_get_answers_in_the_order_asked_with_gaps_and_repetitions(open_engine: OpenEngine) -> None:
-    collection = collection_of(5)
+    collection = collection_of(5, 2)
     engine = await open_engine(2, collection)
     await engine.upsert(collection, batch_of(IDS))
     asked = ["p3", "missing", "p39", "p3", "p0"]
@@ -79,7 +80,7 @@ async def test_get_answers_in_the_order_asked_with_gaps_and_repetitions(open_eng
 
 
 async def test_deletes_come_back_in_the_order_asked_each_once(open_engine: OpenEngine) -> None:
-    collection = collection_of(5)
+    collection = collection_of(5, 3)
     engine = await open_engine(3, collection)
     await engine.upsert(collection, batch_of(IDS))
     asked = [*reversed(IDS[10:]), "missing", "p20", *IDS[5:15]]
@@ -90,7 +91,7 @@ async def test_deletes_come_back_in_the_order_asked_each_once(open_engine: OpenE
 
 
 async def test_the_last_of_equal_ids_in_a_batch_wins_in_its_shard(open_engine: OpenEngine) -> None:
-    collection = collection_of(5)
+    collection = collection_of(5, 2)
     engine = await open_engine(2, collection)
     assert await engine.upsert(collection, batch_of(["a", "b", "a"])) == 3
     found = await engine.get(collection, ["a", "b"])
@@ -98,17 +99,17 @@ async def test_the_last_of_equal_ids_in_a_batch_wins_in_its_shard(open_engine: O
 
 
 async def test_each_host_has_its_shards_and_no_others(open_engine: OpenEngine, tmp_path: Path) -> None:
-    collection = collection_of(5)
+    collection = collection_of(5, 3)
     await open_engine(3, collection)
     found = {
         (int(path.parent.parent.parent.name.removeprefix("host-")), int(path.name.removeprefix("shard-")))
         for path in (tmp_path / "engine-0").glob("host-*/collections/*/shard-*")
     }
-    assert found == {(host_of(collection.id, shard, 3), shard) for shard in range(5)}
+    assert found == {(host, shard) for shard, host in enumerate(collection.hosts)}
 
 
 async def test_collections_on_the_same_hosts_do_not_mix(open_engine: OpenEngine) -> None:
-    one, two = collection_of(3, number=1), collection_of(2, number=2)
+    one, two = collection_of(3, 2, number=1), collection_of(2, 2, number=2)
     engine = await open_engine(2, one, two)
     await engine.upsert(one, batch_of(["a", "b", "c"]))
     await engine.upsert(two, batch_of(["a"], seed=5))
@@ -123,11 +124,11 @@ async def test_collections_on_the_same_hosts_do_not_mix(open_engine: OpenEngine)
 async def test_one_shard_that_is_away_fails_the_call_and_never_shortens_the_answer(
     open_engine: OpenEngine,
 ) -> None:
-    collection = collection_of(5)
+    collection = collection_of(5, 3)
     engine = await open_engine(3, collection)
     await engine.upsert(collection, batch_of(IDS))
     away = 4
-    await engine._hosts[host_of(collection.id, away, 3)].drop(collection, [away])
+    await engine._hosts[collection.hosts[away]].drop(collection, [away])
     on_it = [point_id for point_id in IDS if shard_of(point_id, 5) == away]
     beside_it = [point_id for point_id in IDS if shard_of(point_id, 5) != away]
     assert on_it
@@ -151,7 +152,7 @@ async def test_one_shard_that_is_away_fails_the_call_and_never_shortens_the_answ
 
 
 async def test_an_engine_opened_again_finds_what_was_acknowledged(tmp_path: Path) -> None:
-    collection = collection_of(2)
+    collection = collection_of(2, 2)
 
     def engine_again() -> ShardedEngine:
         return ShardedEngine([OpenShards(tmp_path / f"host-{number}", QUIET) for number in range(2)])
@@ -165,3 +166,11 @@ async def test_an_engine_opened_again_finds_what_was_acknowledged(tmp_path: Path
     assert [point and point.id for point in await second.get(collection, IDS)] == IDS
     await second.drop(collection)
     await second.close()
+
+
+async def test_a_host_that_is_not_there_fails_the_call(open_engine: OpenEngine) -> None:
+    collection = collection_of(5, 3)
+    assert set(collection.hosts) == {0, 1, 2}
+    engine = await open_engine(2)
+    with pytest.raises(ShardUnavailable):
+        await engine.search(collection, SearchQuery(vectors_of(1)[0]))

@@ -34,6 +34,9 @@ class ShardsOnly:
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def place(self, collection_id: str, shards: int) -> tuple[int, ...]:
+        return (0,) * shards
+
     async def create(self, collection: Collection) -> None:
         self.entered.set()
         await self.gate.wait()
@@ -142,7 +145,7 @@ async def test_a_creation_cut_by_a_crash_is_completed(catalog: Catalog, shards: 
         dimension=2,
         metric=model.metric,
         index=model.index,
-        shards=1,
+        hosts=(0,),
         created_at=model.created_at,
         updated_at=model.updated_at,
     )

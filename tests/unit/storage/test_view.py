@@ -194,6 +194,6 @@ def test_a_search_sees_the_state_that_it_began_with(tmp_path: Path) -> None:
     followed.seal(1)
     followed.merge(keep_dead=False)
     query = SearchQuery(np.ones(1, dtype=np.float32), 99)
-    hits = search(head, Metric.DOT, query).hits
+    hits = search((head,), Metric.DOT, query).hits
     assert {hit.id: hit.score for hit in hits} == expected
     followed.check()

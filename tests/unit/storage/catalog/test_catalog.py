@@ -34,7 +34,7 @@ def collection(name: str = "docs", owner: str = "local", *, age_s: int = 0) -> C
         dimension=3,
         metric=Metric.EUCLIDEAN,
         index=IndexOptions(kind=IndexKind.FLAT, m=8, seed=2**62),
-        shards=2,
+        hosts=(0, 1),
         created_at=at,
         updated_at=at,
         description="Über alles",

@@ -1,0 +1,105 @@
+"""The way to a shard host in another process: calls to it go together in batches."""
+
+import asyncio
+import pickle
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple, cast
+
+from cluster.batching import Batcher, BatchLimits
+from cluster.remote import RemoteDeployment
+from cluster.settings import ClusterSettings
+from cluster.shard_host import Call, shard_host_name
+from vectoray.core.errors import VectorayError
+from vectoray.core.model import Collection, CollectionStats, Point, PointBatch, SearchQuery, SearchResult
+
+# A payload, a text and an id take about so much beside their vector.
+_ROW_BYTES = 512
+
+
+class _Request(NamedTuple):
+    method: str
+    arguments: tuple[object, ...]
+    expires_s: float
+
+
+class RemoteShardHost:
+    """A `cluster.engine.ShardHost` in another process.
+
+    Quick reads, reads that may take long, and writes each have calls of their own, so that none waits for
+    another kind.
+    """
+
+    def __init__(self, number: int, settings: ClusterSettings) -> None:
+        """Make it; the host is looked up when it is first called."""
+        self._timeout_s = settings.shard_timeout_s
+        self._remote = RemoteDeployment(shard_host_name(number), timeout_s=self._timeout_s)
+        self._reads = self._batcher(settings, calls=1, repeatable=True)
+        self._slow_reads = self._batcher(settings, calls=4, repeatable=True)
+        self._writes = self._batcher(settings, calls=2, repeatable=False)
+
+    async def create(self, collection: Collection, shards: Sequence[int]) -> None:
+        """As `cluster.engine.ShardHost.create`."""
+        await self._remote.call("create", collection, shards, repeatable=True)
+
+    async def drop(self, collection: Collection, shards: Sequence[int]) -> None:
+        """As `cluster.engine.ShardHost.drop`."""
+        await self._remote.call("drop", collection, shards, repeatable=True)
+
+    async def open(self, collection: Collection, shards: Sequence[int]) -> str | None:
+        """As `cluster.engine.ShardHost.open`."""
+        return cast("str | None", await self._remote.call("open", collection, shards, repeatable=True))
+
+    async def upsert(self, collection: Collection, parts: Mapping[int, PointBatch]) -> int:
+        """As `cluster.engine.ShardHost.upsert`."""
+        size_bytes = sum(part.vectors.nbytes + _ROW_BYTES * len(part) for part in parts.values())
+        answer = await self._ask(self._writes, "upsert", collection, parts, size_bytes=size_bytes)
+        return cast("int", answer)
+
+    async def delete(self, collection: Collection, parts: Mapping[int, Sequence[str]]) -> list[str]:
+        """As `cluster.engine.ShardHost.delete`."""
+        return cast("list[str]", await self._ask(self._writes, "delete", collection, parts))
+
+    async def get(self, collection: Collection, parts: Mapping[int, Sequence[str]]) -> list[Point]:
+        """As `cluster.engine.ShardHost.get`."""
+        return cast("list[Point]", await self._ask(self._reads, "get", collection, parts))
+
+    async def search(self, collection: Collection, shards: Sequence[int], query: SearchQuery) -> SearchResult:
+        """As `cluster.engine.ShardHost.search`."""
+        calls = self._reads if query.filter is None else self._slow_reads
+        return cast("SearchResult", await self._ask(calls, "search", collection, shards, query))
+
+    async def stats(
+        self, collections: Sequence[tuple[Collection, Sequence[int]]]
+    ) -> list[CollectionStats | None]:
+        """As `cluster.engine.ShardHost.stats`."""
+        return cast(
+            "list[CollectionStats | None]", await self._remote.call("stats", collections, repeatable=True)
+        )
+
+    async def close(self) -> None:
+        """Nothing: the process belongs to the cluster, not to this caller."""
+
+    def _batcher(
+        self, settings: ClusterSettings, *, calls: int, repeatable: bool
+    ) -> "Batcher[_Request, object]":
+        limits = BatchLimits(calls=calls, waiting=settings.shard_queue_length)
+        return Batcher(
+            partial(self._send, repeatable=repeatable), limits=limits, timeout_s=settings.shard_timeout_s
+        )
+
+    async def _ask(
+        self, calls: "Batcher[_Request, object]", method: str, *arguments: object, size_bytes: int = 0
+    ) -> object:
+        expires_s = asyncio.get_running_loop().time() + self._timeout_s
+        return await calls.ask(_Request(method, arguments, expires_s), size_bytes=size_bytes)
+
+    async def _send(
+        self, requests: Sequence[_Request], *, repeatable: bool
+    ) -> Sequence[object | VectorayError]:
+        now_s = asyncio.get_running_loop().time()
+        calls = [Call(one.method, one.arguments, max(0.0, one.expires_s - now_s)) for one in requests]
+        # Bytes in, bytes out: Ray looks at neither.
+        sent = pickle.dumps(calls, protocol=pickle.HIGHEST_PROTOCOL)
+        answers = await self._remote.call("answer", sent, repeatable=repeatable)
+        return cast("Sequence[object | VectorayError]", pickle.loads(answers))  # noqa: S301
