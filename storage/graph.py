@@ -6,9 +6,9 @@ Navigable Small World graphs" (2016). The graph only chooses candidates; `storag
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,34 @@ Rows = npt.NDArray[np.int64]
 
 class BuildStoppedError(Exception):
     """The build was asked to stop; nothing is left of it."""
+
+
+class Found(NamedTuple):
+    """Rows of a segment that may be what a search wants.
+
+    Attributes:
+        rows: int64, shape (n,).
+        distances: float32, shape (n,), rising, in a graph's own numbers, if a graph found the rows.
+    """
+
+    rows: Rows
+    distances: FloatVector | None
+
+
+def contenders(metric: Metric, found: Sequence[Found], k: int) -> list[Rows]:
+    """Of what graphs of one collection found, the rows that may be among the exact best ``k`` of all.
+
+    They are ``k`` at least if so many were found.
+    """
+    distances = [one.distances for one in found if one.distances is not None]
+    if metric is not Metric.COSINE or sum(map(len, distances)) <= k:
+        return [one.rows for one in found]
+    nearest = distances[0][:k] if len(distances) == 1 else np.sort(np.concatenate([d[:k] for d in distances]))
+    limit = nearest[k - 1] + _UNCERTAIN_COSINE
+    return [
+        rows if of_rows is None else rows[: np.searchsorted(of_rows, limit, side="right")]
+        for rows, of_rows in found
+    ]
 
 
 def graph_type(metric: Metric, options: IndexOptions) -> GraphType:
@@ -123,13 +151,6 @@ class Graph:
         return np.fromiter(
             (xxhash.xxh3_64_intdigest(row) for block in blocks for row in block), np.uint64, len(vectors)
         )
-
-    def contenders(self, rows: Rows, distances: FloatVector, k: int) -> Rows:
-        """Of `candidates`, at least ``k``, those that may be among the exact best ``k`` of them."""
-        if self._metric is not Metric.COSINE:
-            return rows
-        last = np.searchsorted(distances, distances[k - 1] + _UNCERTAIN_COSINE, side="right")
-        return rows[:last]
 
     def add(
         self,

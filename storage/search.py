@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from storage import scoring
 from storage.bm25 import text_scores
+from storage.graph import Found, contenders
 from storage.head import Head, LiveSegment, segment_mask, tail_mask
 from storage.match_cache import key_of
 from storage.scoring import Candidates, Scored
@@ -156,17 +157,20 @@ def _nearest(
     k = min(k, sum(head.points for head in heads) + 1)
     direction = scoring.direction(vector) if metric is Metric.COSINE else vector
     key = "" if condition is None else key_of(condition)
-    parts = []
+    columns, found = [], []
     for head in heads:
         wanted = Wanted(vector, direction, k, head.seq, shards)
         for live in head.segments:
             segment = live.segment
             matches = None if condition is None else segment.matching(condition, key)
-            rows = segment.candidates(wanted, live.killed_at, matches)
-            parts.append(Candidates(segment.vectors, segment.lengths, rows))
-        rows = np.flatnonzero(tail_mask(head, condition, key))
-        parts.append(Candidates(head.vectors[: head.tail_rows], head.lengths[: head.tail_rows], rows))
-    return scoring.best(metric, vector, parts, k)
+            columns.append((segment.vectors, segment.lengths))
+            found.append(segment.candidates(wanted, live.killed_at, matches))
+        columns.append((head.vectors[: head.tail_rows], head.lengths[: head.tail_rows]))
+        found.append(Found(np.flatnonzero(tail_mask(head, condition, key)), None))
+    rows = contenders(metric, found, k)
+    return scoring.best(
+        metric, vector, [Candidates(*of, some) for of, some in zip(columns, rows, strict=True)], k
+    )
 
 
 def _text_scores(head: Head, text: str) -> list[npt.NDArray[np.float64]]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from storage import segment_files
 from storage.columns import BytesColumn, numbers
 from storage.filter_index import FilterIndex, matching_rows
-from storage.graph import Graph
+from storage.graph import Found, Graph
 from storage.match_cache import MatchCache, Matches
 from storage.records import hash_id
 from storage.rows import SegmentRows
@@ -190,21 +190,16 @@ class Segment:
         """Whether `matching` has the rows of a condition at hand."""
         return key in self._matches
 
-    def candidates(
-        self, wanted: Wanted, killed_at: npt.NDArray[np.uint64], matches: Matches | None
-    ) -> npt.NDArray[np.int64]:
+    def candidates(self, wanted: Wanted, killed_at: npt.NDArray[np.uint64], matches: Matches | None) -> Found:
         """Rows that probably hold the best ``k`` alive; never fewer than ``k`` if there are ``k``.
 
         Args:
             wanted: What the search wants.
             killed_at: uint64, shape (n,). The write that ended each row.
             matches: Only these rows; None for all.
-
-        Returns:
-            int64 row numbers, to be scored exactly.
         """
         if matches is not None and not matches.count:
-            return np.empty(0, dtype=np.int64)
+            return Found(np.empty(0, dtype=np.int64), None)
         share = 1.0 if matches is None else matches.count / len(self)
         # Ids are spread over the shards by a hash: of the best, each holds about its part.
         count = max(
@@ -221,11 +216,11 @@ class Segment:
                 alive &= matches.mask[rows]
             rows, distances = rows[alive], distances[alive]
             if len(rows) >= wanted.k:
-                return self.graph.contenders(rows, distances, wanted.k)
+                return Found(rows, distances)
             count *= 4
         if matches is None:
-            return np.flatnonzero(killed_at > wanted.seq)
-        return matches.rows[killed_at[matches.rows] > wanted.seq]
+            return Found(np.flatnonzero(killed_at > wanted.seq), None)
+        return Found(matches.rows[killed_at[matches.rows] > wanted.seq], None)
 
 
 def _open_twins(path: Path) -> Twins:

@@ -81,15 +81,21 @@ def _wait_for_server(process: "subprocess.Popen[bytes]", log_path: Path) -> Serv
 
 @pytest.fixture(scope="session")
 def ray_engine(server: ServerFile) -> RayEngine:
-    """The engine over the server's shard hosts."""
+    """The engine over the server's shard hosts, whose files it reads by itself."""
+    return RayEngine(ClusterSettings.model_validate(server.settings["cluster"]), data_dir=DATA_DIR)
+
+
+@pytest.fixture(scope="session")
+def remote_engine(server: ServerFile) -> RayEngine:
+    """The engine of a process that has no part of the shards' files."""
     return RayEngine(ClusterSettings.model_validate(server.settings["cluster"]))
 
 
-@pytest_asyncio.fixture(params=["local", "ray"], loop_scope="session")
+@pytest_asyncio.fixture(params=["local", "ray", "remote"], loop_scope="session")
 async def engine(request: "SubRequest", tmp_path: Path) -> AsyncIterator[Engine]:
     """Every engine there is, one after the other."""
-    if request.param == "ray":
-        yield request.getfixturevalue("ray_engine")
+    if request.param != "local":
+        yield request.getfixturevalue(f"{request.param}_engine")
         return
     local = LocalEngine(tmp_path, StorageSettings(seal_rows=64, flush_rows=64))
     yield local

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from cluster.engine import Engine
-from cluster.placement import place
 from vectoray.core.errors import ShardUnavailable
 from vectoray.core.filters import Eq
 from vectoray.core.model import Collection, FloatMatrix, IndexOptions, Metric, PointBatch, SearchQuery
@@ -19,16 +18,17 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 DIMENSION = 8
 
 
-def collection_of(shards: int = 5, metric: Metric = Metric.COSINE) -> Collection:
+def collection_of(engine: Engine, shards: int = 5, metric: Metric = Metric.COSINE) -> Collection:
     now = datetime.now(UTC)
+    collection_id = str(uuid.uuid4())
     return Collection(
-        id=str(uuid.uuid4()),
+        id=collection_id,
         name="c",
         owner="local",
         dimension=DIMENSION,
         metric=metric,
         index=IndexOptions(),
-        hosts=place("c", shards, 2),
+        hosts=engine.place(collection_id, shards),
         created_at=now,
         updated_at=now,
     )
@@ -56,7 +56,7 @@ async def points_in(engine: Engine, collection: Collection) -> int:
 
 @pytest.mark.parametrize("metric", list(Metric))
 async def test_search_over_all_shards_equals_brute_force(engine: Engine, metric: Metric) -> None:
-    collection = collection_of(metric=metric)
+    collection = collection_of(engine, metric=metric)
     await engine.create(collection)
     vectors = vectors_of(300)
     assert await engine.upsert(collection, batch_of(vectors)) == 300
@@ -80,7 +80,7 @@ async def test_search_over_all_shards_equals_brute_force(engine: Engine, metric:
 
 
 async def test_get_and_delete_answer_in_the_order_asked(engine: Engine) -> None:
-    collection = collection_of()
+    collection = collection_of(engine)
     await engine.create(collection)
     await engine.upsert(collection, batch_of(vectors_of(20)))
 
@@ -92,7 +92,7 @@ async def test_get_and_delete_answer_in_the_order_asked(engine: Engine) -> None:
 
 
 async def test_filters_and_thresholds_reach_every_shard(engine: Engine) -> None:
-    collection = collection_of()
+    collection = collection_of(engine)
     await engine.create(collection)
     vectors = vectors_of(50)
     await engine.upsert(collection, batch_of(vectors))
@@ -104,7 +104,7 @@ async def test_filters_and_thresholds_reach_every_shard(engine: Engine) -> None:
 
 
 async def test_collections_do_not_see_each_other(engine: Engine) -> None:
-    one, other = collection_of(), collection_of(shards=1)
+    one, other = collection_of(engine), collection_of(engine, shards=1)
     await engine.create(one)
     await engine.create(other)
     await engine.upsert(one, batch_of(vectors_of(3)))
@@ -113,7 +113,7 @@ async def test_collections_do_not_see_each_other(engine: Engine) -> None:
 
 
 async def test_create_and_drop_can_be_repeated(engine: Engine) -> None:
-    collection = collection_of()
+    collection = collection_of(engine)
     await engine.create(collection)
     await engine.upsert(collection, batch_of(vectors_of(3)))
     await engine.create(collection)
@@ -127,14 +127,14 @@ async def test_create_and_drop_can_be_repeated(engine: Engine) -> None:
 
 
 async def test_a_missing_shard_fails_the_search_instead_of_shortening_it(engine: Engine) -> None:
-    collection = collection_of(shards=2)
+    collection = collection_of(engine, shards=2)
     await engine.create(collection)
     with pytest.raises(ShardUnavailable):
         await engine.search(replace(collection, hosts=(*collection.hosts, 0)), SearchQuery(vectors_of(1)[0]))
 
 
 async def test_concurrent_writers_and_readers_agree(engine: Engine) -> None:
-    collection = collection_of()
+    collection = collection_of(engine)
     await engine.create(collection)
 
     async def write(worker: int) -> None:
@@ -149,7 +149,7 @@ async def test_concurrent_writers_and_readers_agree(engine: Engine) -> None:
 
 
 async def test_a_batch_larger_than_rays_default_message_passes(engine: Engine) -> None:
-    collection = replace(collection_of(shards=1), dimension=1024)
+    collection = replace(collection_of(engine, shards=1), dimension=1024)
     await engine.create(collection)
     vectors = np.random.default_rng(0).standard_normal((3000, 1024)).astype(np.float32)
     assert await engine.upsert(collection, batch_of(vectors)) == 3000

@@ -30,7 +30,7 @@ def host_processes(server: ServerFile) -> list[int]:
 async def test_kill_9_of_a_shard_host_loses_no_acknowledged_insert(
     server: ServerFile, ray_engine: RayEngine
 ) -> None:
-    collection = collection_of(shards=4)
+    collection = collection_of(ray_engine, shards=4)
     await ray_engine.create(collection)
     acknowledged: list[str] = []
     refused: list[Unavailable] = []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from storage import scoring
-from storage.graph import Graph
+from storage.graph import Found, Graph, contenders
 from vectoray.core.model import GraphType, IndexOptions, Metric
 
 DIMENSION = 32
@@ -28,7 +28,7 @@ def test_under_cosine_rows_that_the_rounding_may_have_misplaced_are_kept_and_few
     vectors = np.concatenate([near, far]).astype(np.float32)
     graph = graph_of(vectors, Metric.COSINE, numbers)
     found, distances = graph.candidates(query, 200)
-    kept = graph.contenders(found, distances, 10)
+    [kept] = contenders(Metric.COSINE, [Found(found, distances)], 10)
     best = np.argsort(-scoring.exact_scores(Metric.COSINE, query, vectors), kind="stable")[:10]
     assert set(best.tolist()) <= set(kept.tolist())
     assert len(kept) < 60
@@ -39,11 +39,29 @@ def test_where_distances_have_no_scale_every_candidate_is_kept(metric: Metric) -
     vectors = np.random.default_rng(4).normal(size=(200, DIMENSION)).astype(np.float32)
     graph = graph_of(vectors, metric, GraphType.BF16)
     found, distances = graph.candidates(vectors[0], 50)
-    assert np.array_equal(graph.contenders(found, distances, 10), found)
+    assert np.array_equal(contenders(metric, [Found(found, distances)], 10)[0], found)
 
 
 def test_never_fewer_than_asked_for_are_kept() -> None:
     vectors = np.random.default_rng(5).normal(size=(100, DIMENSION)).astype(np.float32)
     graph = graph_of(vectors, Metric.COSINE, GraphType.AUTO)
     found, distances = graph.candidates(scoring.unit(vectors[3]), 20)
-    assert len(graph.contenders(found, distances, 20)) == 20
+    assert len(contenders(Metric.COSINE, [Found(found, distances)], 20)[0]) == 20
+
+
+def test_the_best_of_several_graphs_are_kept_wherever_they_are() -> None:
+    rng = np.random.default_rng(6)
+    vectors = rng.normal(size=(900, DIMENSION)).astype(np.float32)
+    # The second graph holds what is near; a scan found some rows as well, which stay.
+    vectors[300:600] += 3 * vectors[0]
+    parts = np.split(vectors, 3)
+    query = scoring.unit(vectors[0])
+    graphs = [graph_of(part, Metric.COSINE, GraphType.AUTO) for part in parts]
+    found = [Found(*graph.candidates(query, 40)) for graph in graphs]
+    kept = contenders(Metric.COSINE, [*found, Found(np.arange(7), None)], 10)
+    scores = [scoring.exact_scores(Metric.COSINE, query, part) for part in parts]
+    best = np.sort(np.concatenate(scores))[-10:]
+    got = np.concatenate([of_part[rows] for of_part, rows in zip(scores, kept[:3], strict=True)])
+    assert set(best.tolist()) <= set(got.tolist())
+    assert len(got) < 60
+    assert len(kept[3]) == 7

@@ -382,6 +382,6 @@ def test_the_best_are_found_among_the_strangest_vectors(tmp_path: Path, kind: st
     for row in range(0, 1500, 90):
         query = np.array(vectors[row])
         asked = direction(query) if metric is Metric.COSINE else query
-        rows = found.candidates(Wanted(query, asked, 10, 0), alive(found), None)
+        rows = found.candidates(Wanted(query, asked, 10, 0), alive(found), None).rows
         best = np.sort(exact_scores(metric, query, vectors))[-10:]
         assert np.array_equal(np.sort(exact_scores(metric, query, vectors[rows]))[-10:], best)

@@ -60,7 +60,7 @@ def search(
     opened: Segment, query: Any, k: int, *, killed_at: npt.NDArray[np.uint64], seq: int
 ) -> npt.NDArray[np.int64]:
     direction = unit(query) if opened.metric is Metric.COSINE else query
-    return opened.candidates(Wanted(query, direction, k, seq), killed_at, None)
+    return opened.candidates(Wanted(query, direction, k, seq), killed_at, None).rows
 
 
 def alive(rows: int) -> npt.NDArray[np.uint64]:
