@@ -53,6 +53,7 @@ class Batcher(Generic[_Item, _Answer]):
         *,
         limits: BatchLimits = BatchLimits(),
         timeout_s: float,
+        observe: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Make one; nothing runs until somebody asks.
 
@@ -61,8 +62,9 @@ class Batcher(Generic[_Item, _Answer]):
                 bounded time.
             limits: How much goes together, and how much may wait.
             timeout_s: Seconds after which a request without an answer fails.
+            observe: Told the number of requests of each call.
         """
-        self._send, self._limits, self._timeout_s = send, limits, timeout_s
+        self._send, self._limits, self._timeout_s, self._observe = send, limits, timeout_s, observe
         self._waiting: deque[_Waiting[_Item, _Answer]] = deque()
         self._calls: set[asyncio.Task[None]] = set()
 
@@ -99,6 +101,7 @@ class Batcher(Generic[_Item, _Answer]):
 
     async def _run(self) -> None:
         while batch := self._take():
+            self._observe(len(batch))
             try:
                 answers = await self._send([one.item for one in batch])
             except BaseException as error:  # noqa: BLE001  (whoever waits must hear of it, whatever it is)

@@ -78,6 +78,16 @@ class LocalReads:
             self.forget(collection.id)
             return None
 
+    @property
+    def open_collections(self) -> int:
+        """Of how many collections readers are open."""
+        return len(self._open)
+
+    @property
+    def lag_writes(self) -> int:
+        """How many acknowledged writes one of the readers has not taken in yet, at most."""
+        return max((one.lag for readers in self._open.values() for one in readers.values()), default=0)
+
     def forget(self, collection_id: str) -> None:
         """Close what is open of a collection."""
         for followed in self._open.pop(collection_id, {}).values():
@@ -163,13 +173,17 @@ class _FollowedShard:
     def is_gone(self) -> bool:
         return self._reader.is_gone
 
+    @property
+    def lag(self) -> int:
+        return 0 if self._closed else self._reader.lag
+
     async def refreshed(self) -> ShardView:
         """A view with everything that was acknowledged before the call."""
-        if not self._closed and not self._turn.locked():
-            lag = self._reader.lag
-            if lag is not None and lag <= _FEW_WRITES:
-                self._reader.refresh()
-                return self._reader.view
+        reader = self._reader
+        is_free = not self._closed and not self._turn.locked()
+        if is_free and reader.is_near and reader.lag <= _FEW_WRITES:
+            reader.refresh()
+            return reader.view
         # A task of its own: a caller that goes away cannot stop the thread, so it must not give up the turn.
         loop = asyncio.get_running_loop()
         return await asyncio.shield(loop.create_task(self._refresh(), context=contextvars.Context()))

@@ -1,11 +1,14 @@
 """The engine over shard hosts on Ray: what gateways and pipelines use."""
 
+import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cluster.engine import ShardHost
 from cluster.fan_out import fan_out
 from cluster.local_reads import LocalReads
+from cluster.metrics import LAG_WRITES, OPEN_COLLECTIONS, STAGE_SECONDS, WAITING_REQUESTS, Sampling
 from cluster.placement import shards_by_host, split_ids
 from cluster.remote import this_node
 from cluster.remote_shard_host import RemoteShardHost
@@ -15,6 +18,7 @@ from cluster.shards import search_heads
 from storage.view import ShardView
 from vectoray.core.model import Collection, Point, SearchQuery, SearchResult, merge_hits
 
+_SEARCH, _MERGE = {"stage": "search"}, {"stage": "merge"}
 _Elsewhere = list[tuple[ShardHost, Sequence[int]]]
 
 
@@ -32,22 +36,31 @@ class RayEngine(ShardedEngine):
             settings: How many hosts there are, and how long they may take.
             data_dir: The data folder of this node's hosts; None to read nothing here.
         """
-        super().__init__([RemoteShardHost(number, settings) for number in range(settings.shard_hosts)])
+        self._remote = [RemoteShardHost(number, settings) for number in range(settings.shard_hosts)]
+        super().__init__(self._remote)
         self._local = (
             LocalReads(data_dir, node=this_node, max_collections=settings.gateway_open_collections)
             if data_dir is not None
             else None
         )
+        self._sampling: Sampling | None = None
 
     async def search(self, collection: Collection, query: SearchQuery) -> SearchResult:
         """As `Engine.search`."""
+        started_s = time.perf_counter()
         here, elsewhere = await self._views(collection, range(collection.shards))
         calls = [host.search(collection, shards, query) for host, shards in elsewhere]
         if here:
             # Last: it holds up this process, while the others are under way.
             calls.append(search_heads([view.head for view in here.values()], collection, query))
         results = await fan_out(calls)
-        return results[0] if len(results) == 1 else merge_hits([part.hits for part in results], query.top_k)
+        found_s = time.perf_counter()
+        STAGE_SECONDS.observe(found_s - started_s, _SEARCH)
+        if len(results) == 1:
+            return results[0]
+        merged = merge_hits([part.hits for part in results], query.top_k)
+        STAGE_SECONDS.observe(time.perf_counter() - found_s, _MERGE)
+        return merged
 
     async def get(self, collection: Collection, ids: Sequence[str]) -> list[Point | None]:
         """As `Engine.get`."""
@@ -61,6 +74,14 @@ class RayEngine(ShardedEngine):
             found.update((point_id, view.get(point_id)) for point_id in parts[shard])
         return [found.get(point_id) for point_id in ids]
 
+    def measure(self, role: str) -> None:
+        """Say every few seconds how this process is, until the engine is closed.
+
+        Args:
+            role: What the process is, for people.
+        """
+        self._sampling = Sampling(role, self._sample)
+
     async def drop(self, collection: Collection) -> None:
         """As `Engine.drop`."""
         if self._local is not None:
@@ -69,9 +90,21 @@ class RayEngine(ShardedEngine):
 
     async def close(self) -> None:
         """As `Engine.close`."""
+        if self._sampling is not None:
+            self._sampling.close()
         if self._local is not None:
             self._local.close()
         await super().close()
+
+    def _sample(self) -> None:
+        waiting = Counter[str]()
+        for host in self._remote:
+            waiting.update(host.waiting)
+        for kind, count in waiting.items():
+            WAITING_REQUESTS.set(count, {"kind": kind})
+        if self._local is not None:
+            OPEN_COLLECTIONS.set(self._local.open_collections)
+            LAG_WRITES.set(self._local.lag_writes)
 
     async def _views(
         self, collection: Collection, wanted: Iterable[int]

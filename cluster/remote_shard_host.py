@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple, cast
 
 from cluster.batching import Batcher, BatchLimits
+from cluster.metrics import BATCH_REQUESTS
 from cluster.remote import RemoteDeployment
 from cluster.settings import ClusterSettings
 from cluster.shard_host import Call, shard_host_name
@@ -34,9 +35,9 @@ class RemoteShardHost:
         """Make it; the host is looked up when it is first called."""
         self._timeout_s = settings.shard_timeout_s
         self._remote = RemoteDeployment(shard_host_name(number), timeout_s=self._timeout_s)
-        self._reads = self._batcher(settings, calls=1, repeatable=True)
-        self._slow_reads = self._batcher(settings, calls=4, repeatable=True)
-        self._writes = self._batcher(settings, calls=2, repeatable=False)
+        self._reads = self._batcher(settings, "reads", calls=1, repeatable=True)
+        self._slow_reads = self._batcher(settings, "slow_reads", calls=4, repeatable=True)
+        self._writes = self._batcher(settings, "writes", calls=2, repeatable=False)
 
     async def create(self, collection: Collection, shards: Sequence[int]) -> None:
         """As `cluster.engine.ShardHost.create`."""
@@ -77,15 +78,27 @@ class RemoteShardHost:
             "list[CollectionStats | None]", await self._remote.call("stats", collections, repeatable=True)
         )
 
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many requests of each kind wait for a call."""
+        return {
+            "reads": self._reads.waiting,
+            "slow_reads": self._slow_reads.waiting,
+            "writes": self._writes.waiting,
+        }
+
     async def close(self) -> None:
         """Nothing: the process belongs to the cluster, not to this caller."""
 
     def _batcher(
-        self, settings: ClusterSettings, *, calls: int, repeatable: bool
+        self, settings: ClusterSettings, kind: str, *, calls: int, repeatable: bool
     ) -> "Batcher[_Request, object]":
-        limits = BatchLimits(calls=calls, waiting=settings.shard_queue_length)
+        tags = {"kind": kind}
         return Batcher(
-            partial(self._send, repeatable=repeatable), limits=limits, timeout_s=settings.shard_timeout_s
+            partial(self._send, repeatable=repeatable),
+            limits=BatchLimits(calls=calls, waiting=settings.shard_queue_length),
+            timeout_s=settings.shard_timeout_s,
+            observe=lambda requests: BATCH_REQUESTS.observe(requests, tags),
         )
 
     async def _ask(

@@ -10,6 +10,7 @@ import ray.serve
 import structlog
 
 from cluster.logs import configure_logs
+from cluster.metrics import POINTS, SEGMENTS, SHARDS, UNSEALED_ROWS, Sampling
 from cluster.remote import this_node
 from cluster.settings import ClusterSettings
 from cluster.shards import OpenShards
@@ -44,6 +45,7 @@ class ShardHostReplica(OpenShards):
         configure_logs()
         super().__init__(data_dir, settings)
         self._stuck_owner_s = stuck_owner_s
+        self._sampling: Sampling | None = None
 
     async def open(self, collection: Collection, shards: Sequence[int]) -> str | None:
         """As `cluster.engine.ShardHost.open`."""
@@ -61,6 +63,8 @@ class ShardHostReplica(OpenShards):
         Raises:
             RuntimeError: Writes have not come through for too long.
         """
+        if self._sampling is None:
+            self._sampling = Sampling("shard-host", self._sample)
         if self.stuck_s > self._stuck_owner_s:
             _log.error("shard_owner_stuck", stuck_s=round(self.stuck_s, 1))
             raise RuntimeError("The writes of a shard do not reach the disk.")
@@ -77,8 +81,17 @@ class ShardHostReplica(OpenShards):
             _log.exception("shard_call_failed", method=call.method)
             return InternalError("A shard failed while answering.")
 
+    def _sample(self) -> None:
+        heads = self.heads
+        SHARDS.set(len(heads))
+        SEGMENTS.set(sum(len(head.segments) for head in heads))
+        POINTS.set(sum(head.points for head in heads))
+        UNSEALED_ROWS.set(sum(head.tail_rows for head in heads))
+
     async def __del__(self) -> None:
         """Called by Ray Serve when the replica is stopped in an orderly way."""
+        if self._sampling is not None:
+            self._sampling.close()
         await self.close()
 
 

@@ -115,6 +115,11 @@ class OpenShards:
             return None
 
     @property
+    def heads(self) -> list[Head]:
+        """What is live in each open shard."""
+        return [writer.head for writer in self._open.values()]
+
+    @property
     def stuck_s(self) -> float:
         """For how many seconds the writes of some shard have been on their way to the disk."""
         return max((writer.stuck_s for writer in self._open.values()), default=0.0)

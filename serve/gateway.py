@@ -24,9 +24,11 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
 
     async def open_services() -> Services:
         model = describe_model(settings.pipelines.embedding_model)
+        engine = RayEngine(settings.cluster, data_dir=settings.data_dir)
+        engine.measure("gateway")
         return await Services.open(
             catalog=await Catalog.open(settings.catalog_url),
-            engine=RayEngine(settings.cluster, data_dir=settings.data_dir),
+            engine=engine,
             embedder=RemoteEmbedder(timeout_s=settings.cluster.shard_timeout_s),
             models=[model],
             defaults=CollectionDefaults(shards=settings.cluster.shards_per_collection, embedding_model=model),

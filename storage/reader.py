@@ -120,10 +120,14 @@ class ShardReader:
         return self._counter.read() == self._seen
 
     @property
-    def lag(self) -> int | None:
-        """How many writes the last refresh has not seen; None if other segments were published since."""
-        generation, seq = self._counter.read()
-        return seq - self._view.head.seq if generation == self._seen[0] else None
+    def is_near(self) -> bool:
+        """Whether the owner has published no other segments since the last refresh."""
+        return self._counter.read()[0] == self._seen[0]
+
+    @property
+    def lag(self) -> int:
+        """How many acknowledged writes the last refresh has not seen."""
+        return max(0, self._counter.read()[1] - self._view.head.seq)
 
     @property
     def is_gone(self) -> bool:
