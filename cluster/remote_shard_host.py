@@ -1,17 +1,16 @@
 """The way to a shard host in another process: calls to it go together in batches."""
 
 import asyncio
-import pickle
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, cast
 
 from cluster.batching import Batcher, BatchLimits
+from cluster.calls import Answer, Call, decode_answers, encode_calls
 from cluster.metrics import BATCH_REQUESTS
 from cluster.remote import RemoteDeployment
 from cluster.settings import ClusterSettings
-from cluster.shard_host import Call, shard_host_name
-from vectoray.core.errors import VectorayError
+from cluster.shard_host import shard_host_name
 from vectoray.core.model import Collection, CollectionStats, Point, PointBatch, SearchQuery, SearchResult
 
 # A payload, a text and an id take about so much beside their vector.
@@ -107,12 +106,8 @@ class RemoteShardHost:
         expires_s = asyncio.get_running_loop().time() + self._timeout_s
         return await calls.ask(_Request(method, arguments, expires_s), size_bytes=size_bytes)
 
-    async def _send(
-        self, requests: Sequence[_Request], *, repeatable: bool
-    ) -> Sequence[object | VectorayError]:
+    async def _send(self, requests: Sequence[_Request], *, repeatable: bool) -> Sequence[Answer]:
         now_s = asyncio.get_running_loop().time()
         calls = [Call(one.method, one.arguments, max(0.0, one.expires_s - now_s)) for one in requests]
-        # Bytes in, bytes out: Ray looks at neither.
-        sent = pickle.dumps(calls, protocol=pickle.HIGHEST_PROTOCOL)
-        answers = await self._remote.call("answer", sent, repeatable=repeatable)
-        return cast("Sequence[object | VectorayError]", pickle.loads(answers))  # noqa: S301
+        answers = await self._remote.call("answer", encode_calls(calls), repeatable=repeatable)
+        return decode_answers(answers)

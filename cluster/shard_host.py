@@ -1,37 +1,22 @@
 """A process of the cluster that owns shards, as a Ray Serve deployment."""
 
-import asyncio
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import ray.serve
 import structlog
 
+from cluster.calls import answer_calls
 from cluster.logs import configure_logs
 from cluster.metrics import POINTS, SEGMENTS, SHARDS, UNSEALED_ROWS, Sampling
 from cluster.remote import this_node
 from cluster.settings import ClusterSettings
 from cluster.shards import OpenShards
 from storage.settings import StorageSettings
-from vectoray.core.errors import InternalError, ShardUnavailable, VectorayError
 from vectoray.core.model import Collection
 
 _log = structlog.get_logger(__name__)
-
-
-class Call(NamedTuple):
-    """One of several calls that go to a host together.
-
-    Attributes:
-        method: A method of `cluster.engine.ShardHost`.
-        within_s: Seconds after which nobody waits for the answer.
-    """
-
-    method: str
-    arguments: tuple[object, ...]
-    within_s: float
 
 
 class ShardHostReplica(OpenShards):
@@ -53,9 +38,8 @@ class ShardHostReplica(OpenShards):
         return this_node()
 
     async def answer(self, calls: bytes) -> bytes:
-        """Answer several calls at once: pickled `Call`s to as many pickled results or errors of ours."""
-        answers = await asyncio.gather(*(self._answer(call) for call in pickle.loads(calls)))  # noqa: S301
-        return pickle.dumps(answers, protocol=pickle.HIGHEST_PROTOCOL)
+        """As `cluster.calls.answer_calls`."""
+        return await answer_calls(self, calls)
 
     async def check_health(self) -> None:
         """Called by Ray Serve, which replaces a replica that fails it.
@@ -68,18 +52,6 @@ class ShardHostReplica(OpenShards):
         if self.stuck_s > self._stuck_owner_s:
             _log.error("shard_owner_stuck", stuck_s=round(self.stuck_s, 1))
             raise RuntimeError("The writes of a shard do not reach the disk.")
-
-    async def _answer(self, call: Call) -> object:
-        try:
-            async with asyncio.timeout(call.within_s):
-                return await getattr(self, call.method)(*call.arguments)
-        except VectorayError as error:
-            return error
-        except TimeoutError:
-            return ShardUnavailable("A shard did not answer in time; try again.")
-        except Exception:  # noqa: BLE001  (others in the batch are answered)
-            _log.exception("shard_call_failed", method=call.method)
-            return InternalError("A shard failed while answering.")
 
     def _sample(self) -> None:
         heads = self.heads
