@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vectoray.embedding.device import DeviceChoice
+
 
 class ClusterSettings(BaseModel):
     """How much Ray runs, and how long it may take."""
@@ -80,4 +82,43 @@ class ClusterSettings(BaseModel):
         ge=1,
         le=100_000,
         description="Requests that may wait for the gateways before more are refused as overload.",
+    )
+    embedder_device: DeviceChoice = Field(
+        default="auto",
+        description="Where query texts are embedded: 'cpu' (OpenVINO), 'gpu' (torch), or 'auto', a GPU if "
+        "Ray and torch see one.",
+    )
+    embedder_gpus: float = Field(
+        default=0.25,
+        gt=0,
+        le=1,
+        description="Part of a GPU that Ray sets aside for embedding queries when it does so on one. It is "
+        "bookkeeping, not a limit of the GPU's memory or time.",
+    )
+    embedder_threads: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Threads of the CPU that embed a batch of query texts; 0 means one per core. On a busy "
+        "machine, fewer may be quicker.",
+    )
+    embedder_batch_tokens: int = Field(
+        default=2048,
+        ge=1,
+        le=1_000_000,
+        description="Tokens, estimated, of waiting query texts that are embedded together. More gives more "
+        "texts a second and longer waits.",
+    )
+    embedder_queue_length: int = Field(
+        default=1024,
+        ge=1,
+        le=100_000,
+        description="Query texts that may wait for the embedder before more are refused as overload.",
+    )
+    embedder_cache_entries: int = Field(
+        default=4096,
+        ge=0,
+        le=10_000_000,
+        description="Vectors of recent query texts that each gateway remembers; one takes about two "
+        "kilobytes at 384 dimensions. 0 remembers none.",
     )

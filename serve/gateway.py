@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from cluster.embedder import RemoteEmbedder
+from cluster.embedding_cache import EmbeddingCache
 from cluster.logs import configure_logs
 from cluster.ray_engine import RayEngine
 from cluster.runtime import AsgiApp
@@ -29,7 +30,10 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
         return await Services.open(
             catalog=await Catalog.open(settings.catalog_url),
             engine=engine,
-            embedder=RemoteEmbedder(timeout_s=settings.cluster.shard_timeout_s),
+            embedder=EmbeddingCache(
+                RemoteEmbedder(timeout_s=settings.cluster.shard_timeout_s),
+                entries=settings.cluster.embedder_cache_entries,
+            ),
             models=[model],
             defaults=CollectionDefaults(shards=settings.cluster.shards_per_collection, embedding_model=model),
             limits=Limits(

@@ -1,17 +1,16 @@
 """Turns a transformers text encoder into an OpenVINO model. Slow to import: only a missing cache needs it."""
 
-import logging
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 import transformers
 
 from vectoray.embedding.openvino_offline import openvino
+from vectoray.embedding.quiet_torch import quiet_torch
 
 
 class _SentenceEncoder(torch.nn.Module):
@@ -36,7 +35,7 @@ def convert(source: Path, target: Path) -> None:
     float32 (n, dimension), of unit length. Only local files are read. Not for several threads at once:
     Python's warning filters are changed meanwhile.
     """
-    with _quiet():
+    with _quiet_tracing():
         encoder = transformers.AutoModel.from_pretrained(
             str(source), local_files_only=True, dtype=torch.float32
         )
@@ -50,23 +49,13 @@ def convert(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet_tracing() -> Iterator[None]:
     """Silence what OpenVINO's way of tracing is known to set off in torch and transformers."""
-    log: Any = transformers.utils.logging
-    verbosity = log.get_verbosity()
-    progress = log.is_progress_bar_enabled()
-    log.set_verbosity(logging.ERROR)
-    log.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-            warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
-            yield
-    finally:
-        log.set_verbosity(verbosity)
-        if progress:
-            log.enable_progress_bar()
+    with quiet_torch(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        yield
 
 
 if __name__ == "__main__":

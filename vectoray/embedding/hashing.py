@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vectoray.core.model import FloatMatrix, FloatVector
-from vectoray.embedding.model import ModelInfo, check_texts
+from vectoray.embedding.model import ModelInfo, RunOptions, check_texts
 
 _WORD = re.compile(r"\w+")
 
@@ -43,6 +43,6 @@ class HashingModel:
             vector[0] = 1
 
 
-def load(info: ModelInfo, cache_dir: Path, threads: int) -> HashingModel:  # noqa: ARG001
-    """Make the model; it needs neither cache nor threads."""
+def load(info: ModelInfo, cache_dir: Path, run: RunOptions) -> HashingModel:  # noqa: ARG001
+    """Make the model; it needs no cache and runs on anything."""
     return HashingModel(info)

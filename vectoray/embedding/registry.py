@@ -6,9 +6,10 @@ from importlib import import_module
 from pathlib import Path
 
 from vectoray.core.errors import InvalidRequest
-from vectoray.embedding.model import EmbeddingModel, ModelInfo
+from vectoray.embedding.device import Device
+from vectoray.embedding.model import EmbeddingModel, ModelInfo, RunOptions
 
-_Loader = Callable[[ModelInfo, Path, int], EmbeddingModel]
+_Loader = Callable[[ModelInfo, Path, RunOptions], EmbeddingModel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +19,9 @@ class _Entry:
     info: ModelInfo
     module: str
 
-    def load(self, cache_dir: Path, threads: int) -> EmbeddingModel:
+    def load(self, cache_dir: Path, run: RunOptions) -> EmbeddingModel:
         loader: _Loader = import_module(self.module).load
-        return loader(self.info, cache_dir, threads)
+        return loader(self.info, cache_dir, run)
 
 
 _ENTRIES = {
@@ -52,19 +53,24 @@ def describe_model(name: str) -> ModelInfo:
     return _entry(name).info
 
 
-def load_model(name: str, *, cache_dir: Path, threads: int = 0) -> EmbeddingModel:
+def load_model(
+    name: str, *, cache_dir: Path, device: Device = "cpu", threads: int = 0, low_latency: bool = False
+) -> EmbeddingModel:
     """Load a model from local files; nothing is ever downloaded.
 
     Args:
         name: One of `known_models`.
         cache_dir: Where a model may keep a form of itself that loads faster. Made if it is missing; its
             content can be deleted at any time.
-        threads: Threads that ``embed`` may use; 0 means one per core.
+        device: Where it runs; `device.choose_device` says which there is.
+        threads: Threads of the CPU that ``embed`` may use; 0 means one per core.
+        low_latency: Whether single short texts matter more than many texts an hour; loading takes a second
+            longer.
 
     Raises:
         InvalidRequest: No such model; the message names those that exist.
     """
-    return _entry(name).load(cache_dir, threads)
+    return _entry(name).load(cache_dir, RunOptions(device, threads, low_latency))
 
 
 def _entry(name: str) -> _Entry:

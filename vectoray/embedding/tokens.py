@@ -1,0 +1,70 @@
+"""Texts to token ids, in batches of similar length. Knows neither OpenVINO nor torch."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Encoding, Tokenizer
+
+from vectoray.embedding.model import check_texts
+
+# Reading more would cost seconds for a text of megabytes and change nothing: tokens have about four
+# characters.
+_MAX_CHARS_PER_TOKEN = 128
+
+
+class TokenReader:
+    """Reads texts as a model does: cut at its limit of tokens, with its special tokens around them."""
+
+    def __init__(self, path: Path, *, max_tokens: int) -> None:
+        """Load a tokenizer (.json)."""
+        self._max_chars = max_tokens * _MAX_CHARS_PER_TOKEN
+        self._tokenizer = Tokenizer.from_file(str(path))
+        # The file may come with shorter limits and fixed padding of its own.
+        self._tokenizer.enable_truncation(max_tokens)
+        self._tokenizer.no_padding()
+
+    def read(self, texts: Sequence[str]) -> list[Encoding]:
+        """The tokens of each text.
+
+        Raises:
+            InvalidRequest: A text is not valid Unicode.
+        """
+        check_texts(texts)
+        encodings: list[Encoding] = self._tokenizer.encode_batch_fast(
+            [text[: self._max_chars] for text in texts]
+        )
+        return encodings
+
+
+def length_sorted_batches(lengths: Sequence[int], *, batch_tokens: int, step: int) -> Iterator[list[int]]:
+    """Rows of similar length, in groups of at most ``batch_tokens`` padded tokens, or of one row.
+
+    The longest come first, so that the cores finish together rather than one of them with the largest batch,
+    and memory that suffices for the first batch suffices for all.
+    """
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        if batch and (len(batch) + 1) * padded(lengths[batch[0]], step) > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def padded(length: int, step: int) -> int:
+    """``length`` rounded up to a multiple of ``step``."""
+    return -(-length // step) * step
+
+
+def pad(encodings: Sequence[Encoding], *, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Token ids and attention mask, int64 (n, longest rounded up), zero where there is no token."""
+    shape = (len(encodings), padded(max(len(encoding) for encoding in encodings), step))
+    ids = np.zeros(shape, dtype=np.int64)
+    mask = np.zeros(shape, dtype=np.int64)
+    for row, encoding in enumerate(encodings):
+        ids[row, : len(encoding)] = encoding.ids
+        mask[row, : len(encoding)] = 1
+    return ids, mask
