@@ -1,7 +1,7 @@
 # Everything a developer types. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test nightly check down clean format config lock install-server bench-storage
+.PHONY: help install demo test nightly check down clean format config lock install-server bench-storage bench-search
 
 PORT ?= 8000
 PYTHON ?= python3
@@ -54,3 +54,7 @@ lock: install ## Write constraints.txt from what .venv holds
 
 bench-storage: install ## Measure the storage engine against its required figures (some minutes)
 	@$(BIN)/python -m scripts.bench.storage $(BENCH)
+
+bench-search: install ## Measure searches and writes over REST, beside other systems (a quarter of an hour)
+	@scripts/install.sh bench
+	@$(BIN)/python -m scripts.bench.serving.run $(BENCH)
