@@ -1,17 +1,17 @@
 """The whole HTTP server as one ASGI callable: it picks the API family by path and opens the services."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import cache, partial
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.house import mount_house
-from serve.middleware.body_limit import BodyLimit
-from serve.middleware.deadline import Deadline
+from serve.middleware.admission import Admission
+from serve.middleware.guard import Guard, Rules
 from serve.middleware.host import HostCheck
 from serve.middleware.origin import OriginPolicy
-from serve.middleware.request_id import RequestId
 from serve.openapi import openapi_document
 from serve.services import Services, ServicesOnDemand
 from serve.settings import ServeSettings
@@ -45,38 +45,23 @@ def build_app(
         surface.name: (surface.title, cache(partial(openapi_document, app)))
         for surface, (_, app) in zip(SURFACES, mounted, strict=True)
     }
-    families = [
-        _guard(_WithServices(family.app, family, services), family, settings) for family, _ in mounted
-    ]
-    house = mount_house(documents)
-    return _Dispatcher([*families, _guard(house.app, house, settings)], services)
+    rules = Rules(
+        hosts=HostCheck((settings.host, *settings.allowed_hosts)),
+        origins=OriginPolicy(settings.cors_origin_regex),
+        timeout_s=settings.request_timeout_s,
+        max_body_bytes=settings.max_body_bytes,
+        compress_min_bytes=settings.compress_min_bytes,
+        admission=Admission(settings.max_concurrent_requests),
+        services=services,
+    )
+    families = [_guarded(family, rules) for family, _ in mounted]
+    # Documentation and liveness need no services, and are answered however busy the families are.
+    house = _guarded(mount_house(documents), replace(rules, admission=None, services=None))
+    return _Dispatcher([*families, house], services)
 
 
-def _guard(app: ASGIApp, mounted: MountedApp, settings: ServeSettings) -> MountedApp:
-    """``mounted`` behind everything that a request passes first, outermost last."""
-    answer = mounted.answer_error
-    app = BodyLimit(app, answer, limit_bytes=settings.max_body_bytes)
-    app = Deadline(app, answer, timeout_s=settings.request_timeout_s)
-    app = OriginPolicy(app, answer, allowed_regex=settings.cors_origin_regex)
-    app = HostCheck(app, answer, allowed_hosts=(settings.host, *settings.allowed_hosts))
-    return MountedApp(mounted.prefixes, RequestId(app, answer), answer)
-
-
-class _WithServices:
-    """Gives every request the services, opening them first where that has not been done."""
-
-    def __init__(self, app: ASGIApp, mounted: MountedApp, services: ServicesOnDemand) -> None:
-        self._app = app
-        self._answer_error = mounted.answer_error
-        self._services = services
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            scope["state"]["services"] = await self._services.get()
-        except VectorayError as error:
-            await self._answer_error(error, scope)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+def _guarded(mounted: MountedApp, rules: Rules) -> MountedApp:
+    return replace(mounted, app=Guard(mounted.app, mounted.answer_error, rules))
 
 
 class _Dispatcher:

@@ -9,15 +9,17 @@ from serve.auth import Principal
 from serve.services import Services
 
 
-async def _caller(request: Request) -> Principal:
+async def caller_of(request: Request) -> Principal:
+    """Who sent the request."""
     principal: Principal = request.state.principal
     return principal
 
 
-async def _services(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
+    """The services of this process."""
     services: Services = request.state.services
     return services
 
 
-Caller = Annotated[Principal, Depends(_caller)]
-ServicesDep = Annotated[Services, Depends(_services)]
+Caller = Annotated[Principal, Depends(caller_of)]
+ServicesDep = Annotated[Services, Depends(services_of)]

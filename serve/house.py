@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from serve.json_io import json_response
+from serve.answer import json_response
 from serve.surface import MountedApp
 from vectoray.core.errors import ErrorCode, VectorayError
 

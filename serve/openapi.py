@@ -1,11 +1,14 @@
-"""Rewrites an OpenAPI 3.1 document, which FastAPI writes, as 3.0, which more tools read.
+"""The OpenAPI document of a family: FastAPI's, in version 3.0, with every content type that is understood.
 
-The bundled documentation page is one of those that know no 3.1. Only what our wire models use is rewritten.
+FastAPI writes 3.1; the bundled documentation page and other tools know no 3.1. Only what our wire models use
+is rewritten.
 """
 
 from typing import Any
 
 from fastapi import FastAPI
+
+from serve.answer import JSON_TYPE, MSGPACK_TYPE
 
 _EXCLUSIVE = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
@@ -13,7 +16,17 @@ _EXCLUSIVE = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 def openapi_document(app: FastAPI) -> dict[str, Any]:
     """The app's OpenAPI 3.0 document."""
     document: dict[str, Any] = _rewrite(app.openapi())
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for described in (operation.get("requestBody", {}), *operation["responses"].values()):
+                _also_msgpack(described.get("content", {}))
     return document
+
+
+def _also_msgpack(content: dict[str, Any]) -> None:
+    """Whatever may be JSON may be MessagePack; see `serve.body` and `serve.answer`."""
+    if JSON_TYPE in content:
+        content[MSGPACK_TYPE] = content[JSON_TYPE]
 
 
 def _rewrite(node: Any) -> Any:

@@ -81,6 +81,8 @@ class ServicesOnDemand:
     def __init__(self, open_services: Callable[[], Awaitable[Services]]) -> None:
         self._open_services = open_services
         self._opening: asyncio.Task[Services] | None = None
+        self.opened: Services | None = None
+        """The services, once they are there: what `get` returns, without waiting."""
 
     async def get(self) -> Services:
         """The services.
@@ -92,11 +94,12 @@ class ServicesOnDemand:
             # Not the first caller's to cancel: others wait for it too.
             loop = asyncio.get_running_loop()
             self._opening = loop.create_task(self._open(), context=contextvars.Context())
-        return await asyncio.shield(self._opening)
+        self.opened = await asyncio.shield(self._opening)
+        return self.opened
 
     async def close(self) -> None:
         """Close the services if they are open."""
-        opening, self._opening = self._opening, None
+        opening, self._opening, self.opened = self._opening, None, None
         if opening is None:
             return
         await asyncio.wait([opening])

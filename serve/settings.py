@@ -27,6 +27,25 @@ class ServeSettings(BaseModel):
     request_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Seconds until a request without an answer gets a 503.")
     ] = 30.0
+    max_concurrent_requests: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=100_000,
+            description="Most requests that one gateway process works on at a time; one more gets a 503. At "
+            "a millisecond for a search, the default is an eighth of a second of work: whoever would wait "
+            "longer is better told to try again.",
+        ),
+    ] = 128
+    compress_min_bytes: Annotated[
+        int,
+        Field(
+            ge=512,
+            le=1 << 30,
+            description="Smallest answer, in bytes, that is compressed for callers who send "
+            "'Accept-Encoding: gzip'. Smaller ones are sent faster than they are compressed.",
+        ),
+    ] = 64 * 1024
     cors_origin_regex: Annotated[
         str,
         Field(

@@ -6,6 +6,7 @@ error under a family's paths leaves in its envelope: ours, validation, unknown p
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -21,7 +22,9 @@ from starlette.types import ASGIApp, Scope
 
 import vectoray
 from serve.auth import Credential, Principal, authenticate
-from serve.json_io import JsonRequest
+from serve.body import decode_body
+from serve.direct import DirectApp, Faults
+from serve.wire_types import WireModel
 from vectoray.core.errors import BodyTooLarge, InternalError, InvalidRequest, Unauthenticated, VectorayError
 
 _log = structlog.get_logger(__name__)
@@ -64,15 +67,37 @@ class MountedApp:
     answer_error: Callable[[VectorayError, Scope], Response]
 
 
+class JsonRequest(Request):
+    """A request whose body is decoded before FastAPI asks for it, whose words for what is no JSON differ."""
+
+    _decoded: Any = None
+
+    async def decode(self) -> None:
+        """Read and decode the body.
+
+        Raises:
+            BodyTooLarge: Raised by the body limit while reading.
+            InvalidRequest: The body is missing, is no JSON, or says that it is something else.
+        """
+        self._decoded = decode_body(await self.body(), self.headers.get("content-type"), WireModel)
+
+    async def json(self) -> Any:
+        """The decoded body."""
+        return self._decoded
+
+
 class SurfaceRoute(APIRoute):
-    """A route that knows its caller, and decodes its body, before FastAPI looks at either."""
+    """A route that knows its caller, and decodes its body, before FastAPI looks at either.
+
+    This is the way of handlers that `serve.direct` cannot call. Their bodies are JSON only.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler of a request, behind ours."""
         handle = super().get_route_handler()
 
         async def handle_known_caller(request: Request) -> Response:
-            request.state.principal = _identify(request)
+            request.state.principal = _identify(request.app, request.headers)
             if self.body_field is None:
                 return await handle(request)
             decoded = JsonRequest(request.scope, request.receive)
@@ -91,10 +116,9 @@ def surface_router(*, prefix: str, error_body: type[BaseModel]) -> APIRouter:
     return APIRouter(prefix=prefix, route_class=SurfaceRoute, responses=errors, strict_content_type=False)
 
 
-def _identify(request: Request) -> Principal:
-    surface: Surface = request.app.state.surface
-    anonymous_allowed: bool = request.app.state.anonymous_allowed
-    return authenticate(surface.credential(request.headers), anonymous_allowed=anonymous_allowed)
+def _identify(app: FastAPI, headers: Mapping[str, str]) -> Principal:
+    surface: Surface = app.state.surface
+    return authenticate(surface.credential(headers), anonymous_allowed=app.state.anonymous_allowed)
 
 
 def mount(surface: Surface, *, anonymous_allowed: bool) -> tuple[MountedApp, FastAPI]:
@@ -131,7 +155,13 @@ def mount(surface: Surface, *, anonymous_allowed: bool) -> tuple[MountedApp, Fas
     app.add_exception_handler(HTTPException, on_http_error)
     for kind in (VectorayError, RequestValidationError, Exception):
         app.add_exception_handler(kind, on_error)
-    return MountedApp(surface.prefixes, app, answer), app
+    direct = DirectApp(
+        app,
+        app.router.routes,
+        identify=partial(_identify, app),
+        answer=lambda error, scope: answer(_as_ours(error), scope),
+    )
+    return MountedApp(surface.prefixes, direct, answer), app
 
 
 def answer_error(surface: Surface, error: VectorayError, scope: Scope) -> Response:
@@ -164,6 +194,8 @@ def _as_ours(error: Exception) -> VectorayError:
         return error
     if isinstance(error, RequestValidationError):
         return describe_faults(error.errors())
+    if isinstance(error, Faults):
+        return describe_faults(error.faults)
     return _Crash("An unexpected exception.")
 
 

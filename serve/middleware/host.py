@@ -4,39 +4,33 @@ A web page can point a name of its own at 127.0.0.1 (DNS rebinding) and then rea
 caller on this machine may read. Its requests carry that name in their Host header.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
-from starlette.datastructures import Headers
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from vectoray.core.errors import PermissionDenied, VectorayError
+from vectoray.core.errors import PermissionDenied
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class HostCheck:
-    """Lets requests pass whose Host header names this server, on any port."""
+    """Knows the names of this server, on any port."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        answer_error: Callable[[VectorayError, Scope], Response],
-        *,
-        allowed_hosts: Iterable[str],
-    ) -> None:
-        self._app = app
-        self._answer_error = answer_error
+    def __init__(self, allowed_hosts: Iterable[str]) -> None:
         self._allowed = {_bare(host) for host in (*_LOOPBACK, *allowed_hosts)}
+        self._every = "*" in self._allowed
+        self._is_ours = lru_cache(maxsize=64)(self._names_us)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        hosts = Headers(scope=scope).getlist("host")
-        if "*" in self._allowed or (len(hosts) == 1 and host_name(hosts[0]) in self._allowed):
-            await self._app(scope, receive, send)
-            return
-        refusal = PermissionDenied("This server does not answer to the name in the Host header.")
-        await self._answer_error(refusal, scope)(scope, receive, send)
+    def check(self, hosts: Sequence[str]) -> None:
+        """Let a request with these Host headers pass.
+
+        Raises:
+            PermissionDenied: There is not exactly one, or it is no name of this server.
+        """
+        if not self._every and (len(hosts) != 1 or not self._is_ours(hosts[0])):
+            raise PermissionDenied("This server does not answer to the name in the Host header.")
+
+    def _names_us(self, authority: str) -> bool:
+        return host_name(authority) in self._allowed
 
 
 def host_name(authority: str) -> str:

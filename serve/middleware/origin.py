@@ -5,56 +5,44 @@ simple requests without asking. So a page that may not call is refused, not only
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vectoray.core.errors import PermissionDenied, VectorayError
+from vectoray.core.errors import PermissionDenied
 
 _PREFLIGHT_MAX_AGE_S = "600"
 
 
 class OriginPolicy:
-    """Lets requests pass that have no Origin, an allowed one, or this server's own.
+    """Knows the origins that may call: those allowed, and this server's own.
 
     Its own is the name in the Host header, so `HostCheck` must come first.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        answer_error: Callable[[VectorayError, Scope], Response],
-        *,
-        allowed_regex: str,
-    ) -> None:
-        self._app = app
-        self._answer_error = answer_error
+    def __init__(self, allowed_regex: str) -> None:
         self._allowed = re.compile(allowed_regex)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        headers = Headers(scope=scope)
-        origin = headers.get("origin")
-        if origin is None:
-            await self._app(scope, receive, send)
-        elif not self._may_call(origin, headers.get("host", "")):
-            refusal = PermissionDenied("Web pages of this origin may not call this server.")
-            await self._answer_error(refusal, scope)(scope, receive, send)
-        elif scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
-            await _preflight(origin, headers)(scope, receive, send)
-        else:
-            await self._app(scope, receive, _allowing(send, origin))
+    def check(self, origin: str, host: str) -> None:
+        """Let a request from a page of ``origin`` to ``host`` pass.
 
-    def _may_call(self, origin: str, host: str) -> bool:
+        Raises:
+            PermissionDenied: The page may not call this server.
+        """
         if self._allowed.fullmatch(origin):
-            return True
+            return
         scheme, _, authority = origin.partition("://")
-        return scheme in ("http", "https") and authority == host
+        if scheme not in ("http", "https") or authority != host:
+            raise PermissionDenied("Web pages of this origin may not call this server.")
 
 
-def _preflight(origin: str, headers: Headers) -> Response:
+def is_preflight(method: str, headers: Mapping[str, str]) -> bool:
+    """Whether a request with an Origin is a browser's question, not a page's call."""
+    return method == "OPTIONS" and "access-control-request-method" in headers
+
+
+def preflight_answer(origin: str, headers: Mapping[str, str]) -> Response:
+    """What a page of ``origin``, which may call, may send."""
     return Response(
         status_code=204,
         headers={
@@ -67,13 +55,10 @@ def _preflight(origin: str, headers: Headers) -> Response:
     )
 
 
-def _allowing(send: Send, origin: str) -> Send:
-    async def send_allowing(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers["access-control-allow-origin"] = origin
-            headers["access-control-expose-headers"] = "vectoray-request-id, retry-after"
-            headers.add_vary_header("Origin")
-        await send(message)
-
-    return send_allowing
+def allowing_headers(origin: str) -> list[tuple[bytes, bytes]]:
+    """What an answer to a page of ``origin`` carries, so that its browser shows it to the page."""
+    return [
+        (b"access-control-allow-origin", origin.encode("latin-1")),
+        (b"access-control-expose-headers", b"vectoray-request-id, retry-after"),
+        (b"vary", b"Origin"),
+    ]

@@ -1,6 +1,7 @@
 """Which collections a caller may see, and finding one of them."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 from uuid import UUID
 
@@ -52,6 +53,7 @@ async def find_collection(catalog: Catalog, caller: Principal, address: Address)
     return found
 
 
+@lru_cache(maxsize=1024)
 def _canonical(told: str) -> str:
     try:
         return str(UUID(told))

@@ -9,7 +9,7 @@ from serve.service.limits import Limits
 from serve.service.ownership import Address, find_collection
 from storage.catalog import Catalog
 from vectoray.core.errors import InvalidRequest, LimitExceeded, PointNotFound
-from vectoray.core.model import FloatVector, Point, PointBatch
+from vectoray.core.model import FloatMatrix, FloatVector, Point, PointBatch
 from vectoray.core.vectors import check_id, stack_vectors
 
 
@@ -18,13 +18,13 @@ class NewPoints:
     """Points to insert, in columns of equal length, not checked yet.
 
     Attributes:
-        vectors: float32, shape (d,) each; the lengths may differ, and be wrong.
+        vectors: float32, shape (n, d), or rows of shape (d,) whose lengths differ; all may be wrong.
         payloads: JSON objects as UTF-8 bytes.
         texts: What full-text search sees, or None.
     """
 
     ids: Sequence[str]
-    vectors: Sequence[FloatVector]
+    vectors: FloatMatrix | Sequence[FloatVector]
     payloads: Sequence[bytes]
     texts: Sequence[str | None]
 

@@ -1,7 +1,7 @@
 """The collections that exist: the one place that reads and writes the catalog's tables."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
+from storage.catalog.cache import CollectionCache, changes_of
 from storage.catalog.database import for_writing, migrate, open_database
 from storage.catalog.tables import CollectionRow, CollectionState
 from vectoray.core.errors import CollectionExists, Unavailable
@@ -36,6 +37,7 @@ class Catalog:
         self._threads = threads
         self._reading = sessionmaker(engine, expire_on_commit=False)
         self._writing = sessionmaker(for_writing(engine), expire_on_commit=False)
+        self._cache: CollectionCache | None = None
 
     @classmethod
     async def open(cls, url: str) -> "Catalog":
@@ -49,6 +51,7 @@ class Catalog:
         catalog = cls(engine, threads)
         try:
             await catalog._in_thread(lambda: migrate(engine))
+            catalog._cache = CollectionCache(changes_of(engine))
         except BaseException:
             await catalog.dispose()
             raise
@@ -57,6 +60,8 @@ class Catalog:
     async def dispose(self) -> None:
         """Close every connection, once what is running has ended."""
         await asyncio.to_thread(self._threads.shutdown)
+        if self._cache is not None:
+            self._cache.close()
         self._engine.dispose()
 
     async def begin_create(self, collection: Collection) -> None:
@@ -95,14 +100,13 @@ class Catalog:
 
     async def by_id(self, collection_id: str) -> Collection | None:
         """The active collection with this id."""
-        return await self._first(CollectionRow.id == collection_id)
+        return await self._remembered(collection_id, lambda: self._first(CollectionRow.id == collection_id))
 
     async def by_name(self, owners: Sequence[str], name: str) -> Collection | None:
         """The active collection of this name that belongs to the first possible of ``owners``."""
         if not owners:
             return None
-        rank = case({owner: rank for rank, owner in enumerate(owners)}, value=CollectionRow.owner)
-        return await self._first(and_(CollectionRow.name == name, CollectionRow.owner.in_(owners)), rank)
+        return await self._remembered((tuple(owners), name), lambda: self._first_of(owners, name))
 
     async def page(
         self, owners: Sequence[str], *, name: str | None = None, skip: int = 0, limit: int | None = None
@@ -133,6 +137,25 @@ class Catalog:
             .returning(CollectionRow.id)
         )
         return await self._write(lambda session: session.scalar(statement)) is not None
+
+    async def _remembered(
+        self, key: Hashable, find: Callable[[], Awaitable[Collection | None]]
+    ) -> Collection | None:
+        """What the cache has for ``key``, or else what ``find`` reads now."""
+        if self._cache is None:
+            return await find()
+        found = self._cache.get(key)
+        if found is None:
+            as_of = self._cache.as_of
+            found = await find()
+            if found is not None:
+                self._cache.keep(key, found, as_of=as_of)
+        return found
+
+    async def _first_of(self, owners: Sequence[str], name: str) -> Collection | None:
+        rank = case({owner: rank for rank, owner in enumerate(owners)}, value=CollectionRow.owner)
+        condition = and_(CollectionRow.name == name, CollectionRow.owner.in_(owners))
+        return await self._first(condition, rank)
 
     async def _first(self, condition: ColumnElement[bool], *order: ColumnElement[int]) -> Collection | None:
         statement = select(CollectionRow).where(condition, _ACTIVE).order_by(*order).limit(1)

@@ -5,6 +5,7 @@ listening to its controller when news arrive while the tests' event loop rests, 
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 
@@ -65,3 +66,42 @@ async def test_kill_9_of_a_shard_host_loses_no_acknowledged_insert(
     found = {hit.id for hit in await ray_engine.search(collection, SearchQuery(vector[0], top_k=5000))}
     assert set(acknowledged) <= found
     assert all("Traceback" not in error.message and "/" not in error.message for error in refused)
+
+
+async def test_a_host_that_hangs_is_replaced_and_reads_go_on_meanwhile(
+    server: ServerFile, ray_engine: RayEngine
+) -> None:
+    collection = collection_of(ray_engine, shards=4)
+    await ray_engine.create(collection)
+    vectors = np.eye(DIMENSION, dtype=np.float32)
+    before = PointBatch(
+        [f"p{row}" for row in range(DIMENSION)], vectors, [b"{}"] * DIMENSION, [None] * DIMENSION
+    )
+    await ray_engine.upsert(collection, before)
+    query = SearchQuery(vectors[0], top_k=100)
+    assert len(await ray_engine.search(collection, query)) == DIMENSION
+
+    hung = host_processes(server)
+    for pid in hung:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        # Nobody needs the owners to read what they have published.
+        async with asyncio.timeout(5):
+            assert len(await ray_engine.search(collection, query)) == DIMENSION
+            assert all(await ray_engine.get(collection, list(before.ids)))
+        written = 0
+        async with asyncio.timeout(90):
+            while not written:
+                try:
+                    written = await ray_engine.upsert(
+                        collection, PointBatch(["later"], vectors[:1], [b"{}"], [None])
+                    )
+                except Unavailable:
+                    continue
+        assert set(host_processes(server)).isdisjoint(hung)
+    finally:
+        for pid in hung:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+    found = {hit.id for hit in await ray_engine.search(collection, query)}
+    assert found == {*before.ids, "later"}

@@ -78,15 +78,27 @@ def check_vector(vector: FloatVector, *, dimension: int, metric: Metric, where: 
 
 
 def stack_vectors(
-    vectors: Sequence[FloatVector], *, dimension: int, metric: Metric, where: str = "vectors"
+    vectors: FloatMatrix | Sequence[FloatVector], *, dimension: int, metric: Metric, where: str = "vectors"
 ) -> FloatMatrix:
-    """Check every vector and stack them: float32, shape (len(vectors), dimension).
+    """Check every vector and stack them: float32, shape (len(vectors), dimension), C-contiguous.
+
+    A matrix is checked as a whole, and row by row only to name what is wrong.
 
     Raises:
         DimensionMismatch, InvalidRequest: As `check_vector`, naming the first bad row.
     """
+    if len(vectors) == 0:
+        return np.empty((0, dimension), dtype=np.float32)
+    if isinstance(vectors, np.ndarray) and _all_good(vectors, dimension=dimension, metric=metric):
+        return np.ascontiguousarray(vectors, dtype=np.float32)
     for row, vector in enumerate(vectors):
         check_vector(vector, dimension=dimension, metric=metric, where=f"{where}[{row}].vector")
-    if not vectors:
-        return np.empty((0, dimension), dtype=np.float32)
-    return np.ascontiguousarray(np.stack(vectors), dtype=np.float32)
+    return np.ascontiguousarray(np.stack(list(vectors)), dtype=np.float32)
+
+
+def _all_good(matrix: FloatMatrix, *, dimension: int, metric: Metric) -> bool:
+    return (
+        matrix.shape[1] == dimension
+        and bool(np.isfinite(matrix).all())
+        and (metric is not Metric.COSINE or bool(matrix.any(axis=1).all()))
+    )

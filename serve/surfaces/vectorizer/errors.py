@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from serve.json_io import json_response
+from serve.answer import json_response
 from vectoray.core.errors import ErrorCode, VectorayError
 
 STATUS_AND_CODE: dict[ErrorCode, tuple[int, str]] = {

@@ -2,8 +2,9 @@
 
 from starlette.responses import Response
 
+from serve.answer import json_response
+from serve.body import ARROW_BODY
 from serve.deps import Caller, ServicesDep
-from serve.json_io import json_response
 from serve.service.ownership import ByName
 from serve.surface import surface_router
 from serve.surfaces.vectorizer import translate, wire
@@ -48,7 +49,12 @@ async def delete_collection(
     return wire.CollectionChanged(message="Collection deleted successfully", collection=dropped.name)
 
 
-@router.post("/collections/{collection_name}/vectors", status_code=201, tags=["Vectors"])
+@router.post(
+    "/collections/{collection_name}/vectors",
+    status_code=201,
+    tags=["Vectors"],
+    openapi_extra=ARROW_BODY,
+)
 async def insert_vectors(
     collection_name: str, body: wire.InsertVectors, caller: Caller, services: ServicesDep
 ) -> wire.VectorsInserted:

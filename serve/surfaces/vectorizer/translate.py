@@ -1,16 +1,14 @@
 """Between the Vectorizer API's wire models and core values. Pure functions."""
 
-from typing import Any
-
 import numpy as np
 
-from serve.json_io import encode_object, stored_json
+from serve.answer import stored_json
 from serve.service.collections import CollectionView, NewCollection
 from serve.service.health import Health
 from serve.service.points import NewPoints
 from serve.service.search import SearchAnswer, SearchRequest
 from serve.surfaces.vectorizer import wire
-from vectoray.core.model import EMPTY_PAYLOAD, Hit, IndexOptions, Metric, Point
+from vectoray.core.model import Hit, IndexOptions, Metric, Point
 
 METRICS: dict[wire.MetricName, Metric] = {
     "cosine": Metric.COSINE,
@@ -55,22 +53,9 @@ def collection_info(view: CollectionView) -> wire.CollectionInfo:
 
 
 def new_points(body: wire.InsertVectors) -> NewPoints:
-    """Points to insert, in columns."""
-    return NewPoints(
-        ids=[item.id for item in body.vectors],
-        vectors=[item.vector for item in body.vectors],
-        payloads=[
-            encode_object(item.payload, where=f"vectors[{row}].payload") if item.payload else EMPTY_PAYLOAD
-            for row, item in enumerate(body.vectors)
-        ],
-        texts=[text_of(item.payload or {}) for item in body.vectors],
-    )
-
-
-def text_of(payload: dict[str, Any]) -> str | None:
-    """What full-text search sees of a payload: its ``content`` or else its ``text``, if a string."""
-    texts = (payload.get(key) for key in ("content", "text"))
-    return next((text for text in texts if isinstance(text, str)), None)
+    """Points to insert."""
+    rows = body.vectors
+    return NewPoints(ids=rows.ids, vectors=rows.vectors, payloads=rows.payloads, texts=rows.texts)
 
 
 def stored_vector(point: Point) -> dict[str, object]:

@@ -1,10 +1,13 @@
 """What the Vectorizer API sends and receives. Pydantic models only."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from serve.json_body import Reader, read_vector
+from serve.point_columns import PointColumns, RowsOf
 from serve.wire_types import Vector, WireModel, one_spelling
 
 MetricName = Literal["cosine", "euclidean", "dotproduct"]
@@ -46,14 +49,24 @@ class NewVector(WireModel):
         return one_spelling(document, {"data": "vector", "metadata": "payload"})
 
 
+ROWS = RowsOf(NewVector, vector=("vector", "data"), payload=("payload", "metadata"), text=("content", "text"))
+
+
 class InsertVectors(WireModel):
     """Vectors to insert: all of them, or none if one is bad."""
 
-    vectors: list[NewVector]
+    readers: ClassVar[Mapping[str, Reader]] = {"vectors": ROWS}
+    binary_keys: ClassVar[frozenset[str]] = frozenset(("vector", "data"))
+    arrow_rows: ClassVar[str | None] = "vectors"
+
+    vectors: Annotated[PointColumns, ROWS]
 
 
 class Search(WireModel):
     """A question. ``data`` is accepted for ``vector``."""
+
+    readers: ClassVar[Mapping[str, Reader]] = {"vector": read_vector, "data": read_vector}
+    binary_keys: ClassVar[frozenset[str]] = frozenset(("vector", "data"))
 
     vector: Vector
     limit: Annotated[int, Field(ge=1, le=100, description="Most results.")] = 10

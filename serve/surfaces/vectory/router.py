@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import Query
 from starlette.responses import Response
 
+from serve.answer import json_response
 from serve.deps import Caller, ServicesDep
-from serve.json_io import json_response
 from serve.service.ownership import ById
 from serve.surface import surface_router
 from serve.surfaces.vectory import translate, wire

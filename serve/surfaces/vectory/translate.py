@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from serve.json_io import stored_json
+from serve.answer import stored_json
 from serve.service.collections import CollectionView
 from serve.service.health import Health
 from serve.service.search import SearchAnswer, SearchRequest
@@ -135,10 +135,11 @@ def _conditions(document: dict[str, Any], path: Path) -> list[Filter]:
 
 
 def _result(hit: Hit, metric: Metric, *, include_metadata: bool) -> dict[str, object]:
+    score = float(hit.score)
     result: dict[str, object] = {
         "id": hit.id,
-        "score": float(hit.score),
-        "distance": distance_of(float(hit.score), metric),
+        "score": score,
+        "distance": distance_of(score, metric),
         "text_content": hit.text,
     }
     if include_metadata:

@@ -1,10 +1,12 @@
 """What the Vectory API sends and receives. Pydantic models only."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
+from serve.json_body import Reader, read_vector
 from serve.wire_types import Vector, WireModel
 
 MetricName = Literal["cosine", "euclidean", "dot_product"]
@@ -12,6 +14,9 @@ MetricName = Literal["cosine", "euclidean", "dot_product"]
 
 class Query(WireModel):
     """A question, with either ``vector`` or ``text``."""
+
+    readers: ClassVar[Mapping[str, Reader]] = {"vector": read_vector}
+    binary_keys: ClassVar[frozenset[str]] = frozenset(("vector",))
 
     vector: Vector | None = None
     text: Annotated[str | None, Field(description="Embedded with the collection's model.")] = None

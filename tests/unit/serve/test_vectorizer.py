@@ -4,6 +4,7 @@ import numpy as np
 import orjson
 import pytest
 
+from serve.point_columns import text_of
 from serve.surfaces.vectorizer import translate, wire
 from serve.surfaces.vectorizer.errors import (
     FAILED_OPERATION,
@@ -62,7 +63,7 @@ def test_index_options_default_to_the_documented_ones() -> None:
     ],
 )
 def test_the_text_is_content_or_else_text(payload: dict[str, object], text: str | None) -> None:
-    assert translate.text_of(payload) == text
+    assert text_of(payload, wire.ROWS.text) == text
 
 
 def test_points_come_in_columns() -> None:
@@ -75,4 +76,4 @@ def test_points_come_in_columns() -> None:
         ['{"text":"é"}'.encode(), b"{}"],
         ["é", None],
     )
-    np.testing.assert_array_equal(np.stack(points.vectors), np.array([[1], [2]], dtype=np.float32))
+    np.testing.assert_array_equal(points.vectors, np.array([[1], [2]], dtype=np.float32))

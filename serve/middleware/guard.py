@@ -1,0 +1,167 @@
+"""Everything that a request passes before its app, in one layer.
+
+In this order: it gets a number; its Host and Origin are checked; it is counted, or refused when there are too
+many; it gets a deadline; its body is limited; services are opened if they are not. One layer and not one for
+each, since a layer costs every request about as much as what it does.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve.middleware.admission import Admission
+from serve.middleware.body_limit import check_announced, counted
+from serve.middleware.compression import compressing
+from serve.middleware.host import HostCheck
+from serve.middleware.origin import OriginPolicy, allowing_headers, is_preflight, preflight_answer
+from serve.services import ServicesOnDemand
+from vectoray.core.errors import DeadlineExceeded, InternalError, VectorayError
+
+_log = structlog.get_logger(__name__)
+
+_Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What requests must keep to.
+
+    Attributes:
+        timeout_s: A request whose answer has not begun by then is given up. An answer that has begun, such as
+            a stream of events, may take as long as it likes.
+        max_body_bytes: Larger request bodies are refused.
+        compress_min_bytes: Larger answers are compressed when asked.
+        admission: Bounds the requests at a time; None where every request is let in.
+        services: Opened before the first request; None for an app that needs none.
+    """
+
+    hosts: HostCheck
+    origins: OriginPolicy
+    timeout_s: float
+    max_body_bytes: int
+    compress_min_bytes: int
+    admission: Admission | None
+    services: ServicesOnDemand | None
+
+
+class Guard:
+    """Lets requests that keep to the rules reach the app, and answers when everything below has crashed.
+
+    Puts into ``scope["state"]``: ``request_id``, 32 hexadecimal digits, which also go into log lines and the
+    header ``vectoray-request-id`` (a number that the client sends is not used: it could forge or hide lines
+    of the log); ``headers``, lower-case names to first values; ``services``.
+    """
+
+    def __init__(
+        self, app: ASGIApp, answer_error: Callable[[VectorayError, Scope], Response], rules: Rules
+    ) -> None:
+        self._app = app
+        self._answer_error = answer_error
+        self._rules = rules
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        request_id = secrets.token_hex(16)
+        headers = _first_values(scope["headers"])
+        scope["state"] = {**scope.get("state", {}), "request_id": request_id, "headers": headers}
+        marks: _Headers = [(b"vectoray-request-id", request_id.encode())]
+        started = False
+
+        async def send_marked(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", ()), *marks]
+            await send(message)
+
+        tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._check(scope, receive, send_marked, marks)
+        except ClientDisconnect:
+            _log.info("client_left")
+        except Exception:  # noqa: BLE001 (the last place where it can be answered and logged)
+            _log.exception("request_crashed", method=scope["method"], path=scope["path"])
+            if not started:
+                await self._answer(InternalError("Crashed."), scope, receive, send_marked)
+        finally:
+            structlog.contextvars.reset_contextvars(**tokens)
+
+    async def _check(self, scope: Scope, receive: Receive, send: Send, marks: _Headers) -> None:
+        """What takes no time; a page that may call is told so by ``marks``, whatever the answer is."""
+        rules, headers = self._rules, scope["state"]["headers"]
+        origin = headers.get("origin")
+        try:
+            rules.hosts.check(_all_values(scope, headers, "host"))
+            if origin is not None:
+                rules.origins.check(origin, headers.get("host", ""))
+                if is_preflight(scope["method"], headers):
+                    await preflight_answer(origin, headers)(scope, receive, send)
+                    return
+                marks += allowing_headers(origin)
+            check_announced(headers.get("content-length", ""), limit_bytes=rules.max_body_bytes)
+            if rules.admission is not None:
+                rules.admission.enter()
+        except VectorayError as refusal:
+            await self._answer(refusal, scope, receive, send)
+            return
+        try:
+            await self._run(scope, receive, send)
+        finally:
+            if rules.admission is not None:
+                rules.admission.leave()
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The app, until the deadline."""
+        rules = self._rules
+        deadline = asyncio.timeout(rules.timeout_s)
+
+        async def send_and_relax(message: Message) -> None:
+            if message["type"] == "http.response.start" and not deadline.expired():
+                deadline.reschedule(None)
+            await send(message)
+
+        accept_encoding = scope["state"]["headers"].get("accept-encoding")
+        respond = compressing(send_and_relax, accept_encoding, min_bytes=rules.compress_min_bytes)
+        try:
+            async with deadline:
+                if rules.services is not None and not await self._open(
+                    rules.services, scope, receive, respond
+                ):
+                    return
+                await self._app(scope, counted(receive, limit_bytes=rules.max_body_bytes), respond)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            late = DeadlineExceeded(
+                f"The answer was not ready after {rules.timeout_s:g} s. A change may still have been made."
+            )
+            await self._answer(late, scope, receive, send)
+
+    async def _open(self, services: ServicesOnDemand, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Give the request the services; False if it has been answered that there are none."""
+        try:
+            scope["state"]["services"] = services.opened or await services.get()
+        except VectorayError as error:
+            await self._answer(error, scope, receive, send)
+            return False
+        return True
+
+    async def _answer(self, error: VectorayError, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._answer_error(error, scope)(scope, receive, send)
+
+
+def _first_values(raw: _Headers) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(raw)}
+
+
+def _all_values(scope: Scope, first: dict[str, str], name: str) -> list[str]:
+    if len(first) == len(scope["headers"]):
+        return [first[name]] if name in first else []
+    wanted = name.encode()
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == wanted]

@@ -1,0 +1,111 @@
+"""Which handlers are called directly, and that the others are called by FastAPI with the same result."""
+
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
+
+from cluster.local_engine import LocalEngine
+from serve.app import SURFACES, build_app
+from serve.body import decode_body
+from serve.deps import Caller
+from serve.direct import DirectHandler, direct_handler
+from serve.service.limits import CollectionDefaults, Limits
+from serve.services import Services
+from serve.settings import ServeSettings
+from serve.surfaces.vectory.wire import Query as Question
+from storage.catalog import Catalog
+from tests.contract.conftest import LetterEmbedder, running
+from vectoray.core.errors import InvalidRequest
+
+router = APIRouter()
+
+
+@router.post("/direct/{name}")
+async def simple(name: str, body: Question, caller: Caller) -> dict[str, str]:
+    return {"name": name, "text": body.text or "", "user": caller.user}
+
+
+@router.get("/pages")
+async def pages(limit: Annotated[int, Query(ge=1)] = 5) -> int:
+    return limit
+
+
+@router.get("/request")
+async def with_request(request: Request) -> None: ...
+
+
+@router.get("/header")
+async def with_header(accept: Annotated[str, Header()]) -> None: ...
+
+
+@router.post("/optional")
+async def with_optional_body(body: Question | None = None) -> None: ...
+
+
+ROUTES = {route.name: route for route in router.routes if isinstance(route, APIRoute)}
+
+
+def test_every_handler_of_every_family_is_called_directly() -> None:
+    for surface in SURFACES:
+        for route in surface.router.routes:
+            assert isinstance(route, APIRoute)
+            assert direct_handler(route) is not None, route.path
+
+
+@pytest.mark.parametrize("name", ["with_request", "with_header", "with_optional_body"])
+def test_what_only_fastapi_can_give_is_left_to_it(name: str) -> None:
+    assert direct_handler(ROUTES[name]) is None
+
+
+def test_strings_in_a_path_need_no_validation() -> None:
+    handler, other = direct_handler(ROUTES["simple"]), direct_handler(ROUTES["pages"])
+    assert isinstance(handler, DirectHandler)
+    assert isinstance(other, DirectHandler)
+    assert handler.parameters is None
+    assert other.parameters is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/collections?limit=2", 200),
+        ("/api/collections?limit=0", 400),
+        ("/api/collections?skip=x&limit=0", 400),
+        ("/api/nothing", 404),
+    ],
+)
+async def test_both_ways_answer_alike(path: str, status: int, tmp_path: Any) -> None:
+    """A mount point above the paths, which only FastAPI knows to leave out, shows FastAPI's way."""
+
+    async def open_services() -> Services:
+        return await Services.open(
+            catalog=await Catalog.open(f"sqlite:///{tmp_path / 'catalog.db'}"),
+            engine=LocalEngine(tmp_path / "data"),
+            embedder=LetterEmbedder(),
+            models=[],
+            defaults=CollectionDefaults(),
+            limits=Limits(),
+        )
+
+    app = build_app(ServeSettings(), open_services=open_services, anonymous_allowed=True)
+
+    async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "root_path": "/mounted"}, receive, send)
+
+    async with running(app) as client:
+        direct = await client.get(path)
+        transport = httpx.ASGITransport(app=mounted)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as other:
+            fastapi = await other.get(path)
+    assert (direct.status_code, direct.json()) == (status, fastapi.json())
+    assert fastapi.status_code == status
+
+
+def test_a_body_of_another_type_is_refused_with_the_types_that_pass() -> None:
+    with pytest.raises(InvalidRequest, match=r"must be JSON.*application/msgpack") as caught:
+        decode_body(b"{}", "text/plain", Question)
+    assert "arrow" not in caught.value.message
