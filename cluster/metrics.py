@@ -1,4 +1,4 @@
-"""What this package measures, and how any package measures: through Ray's exporter, where there is a Ray.
+"""What is measured here, and how any package measures: through Ray's exporter, where there is a Ray.
 
 A value costs about 3 µs. Without a Ray in the process, as in unit tests, values are passed over.
 """
@@ -6,6 +6,7 @@ A value costs about 3 µs. Without a Ray in the process, as in unit tests, value
 import asyncio
 import contextvars
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -94,11 +95,27 @@ class Gauge(_Metric):
             metric.set(value, tags)
 
 
+class Stage:
+    """A part of what a request goes through."""
+
+    def __init__(self, name: str) -> None:
+        """Name it: decode, plan, embed, search, merge or encode."""
+        self._tags = {"stage": name}
+
+    def done(self, since_s: float) -> float:
+        """Measure what began at ``since_s`` of `time.perf_counter`. Returns what that says now."""
+        now_s = time.perf_counter()
+        STAGE_SECONDS.observe(now_s - since_s, self._tags)
+        return now_s
+
+
 STAGE_SECONDS = Histogram(
     "vectoray_stage_seconds",
     "Seconds that a request spends in one stage: decode, plan, embed, search, merge, encode.",
     ("stage",),
 )
+DECODE, PLAN, EMBED = Stage("decode"), Stage("plan"), Stage("embed")
+SEARCH, MERGE, ENCODE = Stage("search"), Stage("merge"), Stage("encode")
 BATCH_REQUESTS = Histogram(
     "vectoray_batch_requests",
     "Requests that went together in one call to a shard host or to the embedding model.",

@@ -8,7 +8,7 @@ from pathlib import Path
 from cluster.engine import ShardHost
 from cluster.fan_out import fan_out
 from cluster.local_reads import LocalReads
-from cluster.metrics import LAG_WRITES, OPEN_COLLECTIONS, STAGE_SECONDS, WAITING_REQUESTS, Sampling
+from cluster.metrics import LAG_WRITES, MERGE, OPEN_COLLECTIONS, SEARCH, WAITING_REQUESTS, Sampling
 from cluster.placement import shards_by_host, split_ids
 from cluster.remote import this_node
 from cluster.remote_shard_host import RemoteShardHost
@@ -18,7 +18,6 @@ from cluster.shards import search_heads
 from storage.view import ShardView
 from vectoray.core.model import Collection, Point, SearchQuery, SearchResult, merge_hits
 
-_SEARCH, _MERGE = {"stage": "search"}, {"stage": "merge"}
 _Elsewhere = list[tuple[ShardHost, Sequence[int]]]
 
 
@@ -54,12 +53,11 @@ class RayEngine(ShardedEngine):
             # Last: it holds up this process, while the others are under way.
             calls.append(search_heads([view.head for view in here.values()], collection, query))
         results = await fan_out(calls)
-        found_s = time.perf_counter()
-        STAGE_SECONDS.observe(found_s - started_s, _SEARCH)
+        found_s = SEARCH.done(started_s)
         if len(results) == 1:
             return results[0]
         merged = merge_hits([part.hits for part in results], query.top_k)
-        STAGE_SECONDS.observe(time.perf_counter() - found_s, _MERGE)
+        MERGE.done(found_s)
         return merged
 
     async def get(self, collection: Collection, ids: Sequence[str]) -> list[Point | None]:

@@ -1,5 +1,6 @@
 """What handlers answer with: JSON by orjson, or MessagePack where the caller asks for it."""
 
+import time
 from functools import lru_cache
 from typing import Any
 
@@ -8,6 +9,8 @@ import numpy as np
 import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+from cluster.metrics import ENCODE
 
 JSON_TYPE = "application/json"
 MSGPACK_TYPE = "application/msgpack"
@@ -61,7 +64,9 @@ class Answer(Response):
 
 def json_response(content: object, *, status: int = 200) -> Answer:
     """``content`` as an answer. May hold float32 arrays, and stored JSON as `stored_json`."""
+    started_s = time.perf_counter()
     body = orjson.dumps(content, default=_spliced, option=orjson.OPT_SERIALIZE_NUMPY)
+    ENCODE.done(started_s)
     return Answer(body, status=status, content=content)
 
 

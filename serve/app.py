@@ -8,6 +8,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.house import mount_house
+from serve.metrics import RequestMetric
 from serve.middleware.admission import Admission
 from serve.middleware.guard import Guard, Rules
 from serve.middleware.host import HostCheck
@@ -61,7 +62,7 @@ def build_app(
 
 
 def _guarded(mounted: MountedApp, rules: Rules) -> MountedApp:
-    return replace(mounted, app=Guard(mounted.app, mounted.answer_error, rules))
+    return replace(mounted, app=Guard(mounted.app, mounted.answer_error, rules, RequestMetric(mounted.name)))
 
 
 class _Dispatcher:

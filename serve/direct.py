@@ -4,6 +4,7 @@ FastAPI declares them, documents them and answers for paths that are not there. 
 a handler takes longer than a search. See docs/adr/0020.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from cluster.metrics import DECODE
 from serve import deps
 from serve.answer import Answer
 from serve.auth import Principal
@@ -81,6 +83,7 @@ class DirectHandler:
         if self.body is not None:
             name, model = self.body
             body = await read_body(receive)
+            started_s = time.perf_counter()
             document = decode_body(body, state["headers"].get("content-type"), model)
             try:
                 arguments[name] = _validated(document, model)
@@ -89,6 +92,7 @@ class DirectHandler:
                 faults += [{**fault, "loc": ("body", *fault["loc"])} for fault in found]
             except Faults as error:
                 faults += error.faults
+            DECODE.done(started_s)
         if faults:
             raise Faults(faults)
         for name, key in self.given.items():

@@ -113,7 +113,7 @@ def mount_house(documents: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]
         exception_handlers={HTTPException: _on_http_error},
     )
     app.router.redirect_slashes = False
-    return MountedApp(prefixes=("",), app=app, answer_error=_answer_error)
+    return MountedApp(name="house", prefixes=("",), app=app, answer_error=_answer_error)
 
 
 async def _on_http_error(_request: Request, error: Exception) -> Response:

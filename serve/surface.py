@@ -60,8 +60,13 @@ class Surface:
 
 @dataclass(frozen=True, slots=True)
 class MountedApp:
-    """An app, the paths that are its own, and how an error before or around it is answered."""
+    """An app, the paths that are its own, and how an error before or around it is answered.
 
+    Attributes:
+        name: In paths, logs and metrics.
+    """
+
+    name: str
     prefixes: tuple[str, ...]
     app: ASGIApp
     answer_error: Callable[[VectorayError, Scope], Response]
@@ -161,7 +166,7 @@ def mount(surface: Surface, *, anonymous_allowed: bool) -> tuple[MountedApp, Fas
         identify=partial(_identify, app),
         answer=lambda error, scope: answer(_as_ours(error), scope),
     )
-    return MountedApp(surface.prefixes, direct, answer), app
+    return MountedApp(surface.name, surface.prefixes, direct, answer), app
 
 
 def answer_error(surface: Surface, error: VectorayError, scope: Scope) -> Response:

@@ -7,6 +7,7 @@ each, since a layer costs every request about as much as what it does.
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve.metrics import RequestMetric
 from serve.middleware.admission import Admission
 from serve.middleware.body_limit import check_announced, counted
 from serve.middleware.compression import compressing
@@ -25,6 +27,7 @@ from vectoray.core.errors import DeadlineExceeded, InternalError, VectorayError
 
 _log = structlog.get_logger(__name__)
 
+_CLIENT_LEFT = 499
 _Headers = list[tuple[bytes, bytes]]
 
 
@@ -59,24 +62,30 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, answer_error: Callable[[VectorayError, Scope], Response], rules: Rules
+        self,
+        app: ASGIApp,
+        answer_error: Callable[[VectorayError, Scope], Response],
+        rules: Rules,
+        metric: RequestMetric,
     ) -> None:
         self._app = app
         self._answer_error = answer_error
         self._rules = rules
+        self._metric = metric
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
+        arrived_s = time.perf_counter()
         request_id = secrets.token_hex(16)
         headers = _first_values(scope["headers"])
         scope["state"] = {**scope.get("state", {}), "request_id": request_id, "headers": headers}
         marks: _Headers = [(b"vectoray-request-id", request_id.encode())]
-        started = False
+        status = _CLIENT_LEFT
 
         async def send_marked(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *marks]
             await send(message)
 
@@ -87,10 +96,12 @@ class Guard:
             _log.info("client_left")
         except Exception:  # noqa: BLE001 (the last place where it can be answered and logged)
             _log.exception("request_crashed", method=scope["method"], path=scope["path"])
-            if not started:
+            if status == _CLIENT_LEFT:
                 await self._answer(InternalError("Crashed."), scope, receive, send_marked)
         finally:
             structlog.contextvars.reset_contextvars(**tokens)
+            route = getattr(scope.get("route"), "path", "")
+            self._metric.observe(time.perf_counter() - arrived_s, route=route, status=status)
 
     async def _check(self, scope: Scope, receive: Receive, send: Send, marks: _Headers) -> None:
         """What takes no time; a page that may call is told so by ``marks``, whatever the answer is."""

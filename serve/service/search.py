@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.engine import Engine
+from cluster.metrics import EMBED, PLAN
 from serve.auth import Principal
 from serve.service.ownership import Address, find_collection
 from storage.catalog import Catalog
@@ -72,6 +73,7 @@ class SearchService:
         started = time.perf_counter()
         collection = await find_collection(self.catalog, caller, address)
         _check_metric(collection, request.metric)
+        PLAN.done(started)
         query = SearchQuery(
             vector=await self._vector(collection, request),
             top_k=request.top_k,
@@ -98,7 +100,9 @@ class SearchService:
             )
         if not text.strip():
             raise InvalidRequest("'text' is empty.", {"at": "text"})
+        started = time.perf_counter()
         vector: FloatVector = (await self.embedder.embed(collection.embedding_model, [text]))[0]
+        EMBED.done(started)
         return vector
 
 
