@@ -1,8 +1,7 @@
 """Starts Ray and Ray Serve on this machine, deploys the server's parts, joins a running one, stops all."""
 
 import logging
-import socket
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ import ray
 import ray.serve
 from ray.serve.config import ControllerOptions
 
-from cluster import ray_environment
 from cluster.embedder import embedder_app
+from cluster.ports import free_port
 from cluster.server_file import ServerFile
 from cluster.settings import ClusterSettings
 from cluster.shard_host import shard_host_app, shard_host_name
@@ -78,14 +77,28 @@ def start_ray(settings: ClusterSettings) -> RayAddresses:
     )
 
 
-def start_serve(host: str, port: int) -> None:
-    """Start Ray Serve with its HTTP proxy on this address."""
+def start_serve(port: int, variables: Mapping[str, str]) -> None:
+    """Start Ray Serve, behind its HAProxy.
+
+    Args:
+        port: Where HAProxy listens; on which address, its rules say (`cluster.proxy`).
+        variables: What `ray_environment.serve_variables` gave.
+
+    Raises:
+        Unavailable: HAProxy did not start.
+    """
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    ray.serve.start(
-        proxy_location="HeadOnly",
-        http_options={"host": host, "port": port, "keep_alive_timeout_s": 75},
-        controller_options=ControllerOptions(runtime_env={"env_vars": ray_environment.SERVE_VARIABLES}),
-    )
+    try:
+        ray.serve.start(
+            proxy_location="HeadOnly",
+            # Also where the gateways listen for HAProxy.
+            http_options={"host": "127.0.0.1", "port": port, "keep_alive_timeout_s": 75},
+            controller_options=ControllerOptions(runtime_env={"env_vars": dict(variables)}),
+        )
+    except RuntimeError as error:
+        # Its text holds the proxy's traceback, which is for the log alone.
+        logging.getLogger(__name__).exception("proxy_failed")
+        raise Unavailable("The HTTP proxy did not start; the server's log says why.") from error
 
 
 def deploy_hosts(data_dir: Path, storage: StorageSettings, cluster: ClusterSettings) -> None:
@@ -99,20 +112,35 @@ def deploy_embedder(model_name: str, cache_dir: Path, cluster: ClusterSettings) 
     _run(embedder_app(model_name, cache_dir, cluster), "embedder", None)
 
 
-def deploy_gateway(build: Callable[[], AsgiApp], cluster: ClusterSettings) -> None:
+def deploy_gateway(
+    build: Callable[[], AsgiApp], cluster: ClusterSettings, *, request_timeout_s: float
+) -> None:
     """Deploy the HTTP gateways and wait until they run.
+
+    Where there are some already, new ones are started first; then the old ones finish what they have and
+    end. If the new ones do not start, the old ones stay.
 
     Args:
         build: Makes the ASGI application, in the gateway's process.
-        cluster: How many, and how much may wait.
+        cluster: How many, and how much each has at once.
+        request_timeout_s: After which a gateway gives up a request by itself.
     """
+    # HAProxy bounds what a gateway gets, in our clients' own words. Ray Serve's bounds are for the moment in
+    # which HAProxy is replaced and an old and a new one send requests.
+    at_once = 4 * cluster.gateway_concurrency
     deployment = ray.serve.deployment(
         name="gateway",
-        num_replicas=cluster.gateway_replicas,
-        max_ongoing_requests=cluster.gateway_queue_length,
-        max_queued_requests=cluster.gateway_queue_length,
+        num_replicas=cluster.gateways,
+        max_ongoing_requests=at_once,
+        max_queued_requests=at_once + 4 * cluster.gateway_queue_length,
+        # One more than there are, while they are replaced one by one.
+        max_surge_percent=1,
         health_check_period_s=2,
+        health_check_timeout_s=10,
         graceful_shutdown_wait_loop_s=0.2,
+        graceful_shutdown_timeout_s=request_timeout_s + 10,
+        # Below warnings Ray Serve tells of each request, with its path.
+        logging_config={"enable_access_log": False, "log_level": "WARNING"},
         ray_actor_options={"num_cpus": 0},
     )(ray.serve.ingress()(GatewayReplica))
     _run(deployment.bind(build), "gateway", "/")
@@ -151,20 +179,3 @@ def join(server: ServerFile) -> None:
 def leave() -> None:
     """Undo `join`."""
     ray.shutdown()
-
-
-def free_port(preferred: int) -> int:
-    """``preferred`` if nobody listens there on 127.0.0.1, else a free one.
-
-    Raises:
-        Unavailable: No port is free.
-    """
-    for port in (preferred, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise Unavailable("No port is free on 127.0.0.1.")

@@ -1,5 +1,7 @@
 """The cluster section of the settings."""
 
+import os
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from vectoray.embedding.device import DeviceChoice
@@ -64,11 +66,17 @@ class ClusterSettings(BaseModel):
         le=600,
         description="Seconds after which a shard that does not answer fails the request.",
     )
-    gateway_replicas: int = Field(
-        default=1,
+    gateway_replicas: int | None = Field(
+        default=None,
         ge=1,
         le=256,
-        description="Processes that speak HTTP.",
+        description="Processes that speak HTTP; null means one for each CPU, from 2 to 4.",
+    )
+    gateway_concurrency: int = Field(
+        default=32,
+        ge=1,
+        le=100_000,
+        description="Requests that one gateway works on at once; more wait in the proxy.",
     )
     gateway_open_collections: int = Field(
         default=128,
@@ -82,6 +90,12 @@ class ClusterSettings(BaseModel):
         ge=1,
         le=100_000,
         description="Requests that may wait for the gateways before more are refused as overload.",
+    )
+    gateway_queue_timeout_s: float = Field(
+        default=5.0,
+        gt=0,
+        le=600,
+        description="Seconds that a request may wait for a gateway before it is refused as overload.",
     )
     embedder_device: DeviceChoice = Field(
         default="auto",
@@ -122,3 +136,13 @@ class ClusterSettings(BaseModel):
         description="Vectors of recent query texts that each gateway remembers; one takes about two "
         "kilobytes at 384 dimensions. 0 remembers none.",
     )
+
+    @property
+    def cpus(self) -> int:
+        """CPUs of this machine that Ray may plan with."""
+        return self.num_cpus or os.cpu_count() or 1
+
+    @property
+    def gateways(self) -> int:
+        """How many gateways run; at least two, so that one goes on while the other is replaced or dies."""
+        return self.gateway_replicas or min(max(self.cpus, 2), 4)

@@ -1,6 +1,7 @@
 """The ingestion pipeline as a Ray Data plan: read and compare, embed, store; each with backpressure."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -23,6 +24,8 @@ from vectoray.embedding import load_model
 
 # A small machine has fewer CPUs than stages; a stage that asked for a whole one would wait for ever.
 _STAGE_CPUS = 0.25
+# As Ray's own default for workers.
+_NICENESS = 15
 # Enough for progress and parallel reading; each block is one task.
 _MAX_BLOCKS = 128
 
@@ -35,10 +38,17 @@ def engine_of_worker(settings: ClusterSettings) -> BlockingEngine:
     return BlockingEngine(RayEngine(settings))
 
 
+@cache
+def give_way() -> None:
+    """Let the processes that answer requests go before this Ray worker."""
+    os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+
+
 class EmbedChunks:
     """Adds a ``vector`` to rows that are to be written. One loaded model a process."""
 
     def __init__(self, model_name: str, cache_dir: Path) -> None:
+        give_way()
         self._model = load_model(model_name, cache_dir=cache_dir)
 
     def __call__(self, columns: Columns) -> Columns:
@@ -81,9 +91,11 @@ def ingestion_rows(
     _show_progress_on_terminals_only()
 
     def read(document: dict[str, Any]) -> list[Row]:
+        give_way()
         return list(read_document(document, collection, engine_of_worker(cluster), pipelines))
 
     def store(columns: Columns) -> Columns:
+        give_way()
         vectors = columns.pop("vector")
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         store_rows(rows, vectors, collection, engine_of_worker(cluster))

@@ -2,31 +2,33 @@
 
 ``python -m serve.main [--config FILE] [--host H] [--port P] [--data-dir DIR]``. Exit status: 0 after an
 orderly stop; 2 for a mistake of the caller, in one sentence on stderr; 1 for anything else.
+
+On SIGHUP the settings are read again, from the same places, and the gateways replaced by new ones.
 """
 
 import argparse
 import sys
-import threading
 from pathlib import Path
 
 from cluster.logs import configure_logs
-from serve.config import load_settings
+from serve.config import Settings, load_settings
 from serve.server import run
-from serve.signals import set_on_signals
+from serve.signals import Wishes
 from vectoray.core.errors import Conflict, InvalidRequest, VectorayError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit status."""
     options = _parser().parse_args(arguments)
-    stop = threading.Event()
-    set_on_signals(stop)
+    wishes = Wishes()
+    wishes.listen()
+
+    def read_settings() -> Settings:
+        overrides = {"data_dir": options.data_dir, "serve": {"host": options.host, "port": options.port}}
+        return load_settings(options.config, overrides)
+
     try:
-        settings = load_settings(
-            options.config,
-            {"data_dir": options.data_dir, "serve": {"host": options.host, "port": options.port}},
-        )
-        run(settings, stop)
+        run(read_settings, wishes)
     except (InvalidRequest, Conflict) as error:
         print(error.message, file=sys.stderr)  # noqa: T201
         return 2

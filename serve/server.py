@@ -5,20 +5,24 @@ import os
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from cluster import ray_environment
+from cluster.ports import free_port
+from cluster.proxy.folder import ProxyFolder, proxy_folder
 from cluster.server_file import ServerFile
 from serve.config import Settings
-from serve.preflight import check_host, check_port, lock_data_dir, prepare_data_dir
-from serve.signals import set_on_signals
+from serve.preflight import check_host, check_port, is_loopback, lock_data_dir, prepare_data_dir
+from serve.reload import ReloadOutcomes, check_changes
+from serve.signals import Wishes
 from vectoray import __version__
-from vectoray.core.errors import Unavailable
+from vectoray.core.errors import Unavailable, VectorayError
 
 if TYPE_CHECKING:
     from cluster.runtime import RayAddresses
@@ -28,98 +32,174 @@ _log = structlog.get_logger(__name__)
 _ANSWER_WITHIN_S = 60.0
 
 
-def run(settings: Settings, stop: threading.Event) -> None:
-    """Start a server, tell others how to find it, and stop it when ``stop`` is set.
+def run(read_settings: Callable[[], Settings], wishes: Wishes) -> None:
+    """Start a server, tell others how to find it, and stop it when that is wished.
+
+    Args:
+        read_settings: Called at the start, and whenever the settings are to be read again.
+        wishes: What the process is asked for.
 
     Raises:
-        InvalidRequest: The host is not of this machine alone, or the data folder cannot be written.
+        InvalidRequest: A setting is wrong, the host is not of this machine alone, or the data folder cannot
+            be written.
         Conflict: The port is busy, or another server uses the data folder.
         Unavailable: A part of the server did not start.
     """
+    settings = _with_absolute_data_dir(read_settings())
     check_host(settings.serve.host)
     data_dir = prepare_data_dir(settings.data_dir)
-    settings = settings.model_copy(update={"data_dir": data_dir})
     lock = lock_data_dir(data_dir)
     try:
         check_port(settings.serve.host, settings.serve.port)
         ServerFile.remove(data_dir)
         token_path = data_dir / "secrets" / "ray.token"
         ray_environment.make_token(token_path)
-        ray_environment.apply(token_path)
-        _serve(settings, token_path, stop)
+        with proxy_folder(data_dir / "run" / "proxy") as folder:
+            variables = ray_environment.serve_variables(
+                settings.serve.port,
+                fallback_port=free_port(0),
+                cpus=settings.cluster.cpus,
+                proxy=folder.variables(),
+            )
+            ray_environment.apply(token_path, variables)
+            _Server(settings, folder, token_path, variables).run(read_settings, wishes)
     finally:
         ServerFile.remove(data_dir)
         os.close(lock)
 
 
-def _serve(settings: Settings, token_path: Path, stop: threading.Event) -> None:
-    # Ray reads its environment when it is imported.
-    from cluster import runtime  # noqa: PLC0415
-    from serve.gateway import gateway_builder  # noqa: PLC0415
+class _Server:
+    """What runs between the checks and the end."""
 
-    serve = settings.serve
-    data_dir = settings.data_dir
-    steps: list[Callable[[], object]] = [
-        lambda: runtime.start_serve(serve.host, serve.port),
-        lambda: runtime.deploy_hosts(data_dir, settings.storage, settings.cluster),
-        lambda: runtime.deploy_embedder(
-            settings.pipelines.embedding_model, data_dir / "models", settings.cluster
-        ),
-        lambda: runtime.deploy_gateway(gateway_builder(settings), settings.cluster),
-    ]
-    try:
-        addresses = runtime.start_ray(settings.cluster)
-        # Starting Ray puts its own handlers in place of ours.
-        set_on_signals(stop)
-        for step in steps:
-            if stop.is_set():
+    def __init__(
+        self, settings: Settings, folder: ProxyFolder, token_path: Path, variables: Mapping[str, str]
+    ) -> None:
+        # Ray reads its environment when it is imported, and that has been set just now.
+        from cluster import runtime  # noqa: PLC0415
+
+        self._runtime = runtime
+        self._settings = settings
+        self._folder = folder
+        self._token_path = token_path
+        self._variables = variables
+        self._outcomes = ReloadOutcomes(settings.data_dir)
+
+    def run(self, read_settings: Callable[[], Settings], wishes: Wishes) -> None:
+        """Start all parts, replace the gateways when the settings are to be read again, stop all."""
+        try:
+            addresses = self._runtime.start_ray(self._settings.cluster)
+            # Starting Ray puts its own handlers in place of ours.
+            wishes.listen()
+            for step in (self._start_proxy, self._deploy_hosts, self._deploy_embedder, self._deploy_gateways):
+                if wishes.stop.is_set():
+                    return
+                step()
+            self._wait_for_answer(wishes.stop)
+            if wishes.stop.is_set():
                 return
-            step()
-        api_url = _url(serve.host, serve.port)
-        _wait_for_answer(f"{api_url}/healthz", stop)
-        if not stop.is_set():
-            _server_file(settings, token_path, api_url, addresses).write()
-            _log.info("server_started", api_url=api_url)
-        stop.wait()
-    finally:
-        _log.info("server_stopping")
-        runtime.stop()
+            self._outcomes.clear()
+            server = self._server_file(addresses)
+            server.write()
+            _log.info("server_started", api_url=server.api_url)
+            while wishes.wait_for_reload():
+                self._outcomes.tell(self._reload(read_settings))
+                replace(server, settings=self._for_drivers()).write()
+        finally:
+            _log.info("server_stopping")
+            self._runtime.stop()
+
+    def _start_proxy(self) -> None:
+        self._impose(self._settings)
+        try:
+            self._runtime.start_serve(self._settings.serve.port, self._variables)
+        except Unavailable as error:
+            raise Unavailable(self._folder.refusal() or error.message) from error
+
+    def _deploy_hosts(self) -> None:
+        settings = self._settings
+        self._runtime.deploy_hosts(settings.data_dir, settings.storage, settings.cluster)
+
+    def _deploy_embedder(self) -> None:
+        settings = self._settings
+        model, cache_dir = settings.pipelines.embedding_model, settings.data_dir / "models"
+        self._runtime.deploy_embedder(model, cache_dir, settings.cluster)
+
+    def _deploy_gateways(self) -> None:
+        from serve.gateway import gateway_builder  # noqa: PLC0415  (imports Ray)
+
+        settings = self._settings
+        timeout_s = settings.serve.request_timeout_s
+        self._runtime.deploy_gateway(gateway_builder(settings), settings.cluster, request_timeout_s=timeout_s)
+
+    def _impose(self, settings: Settings) -> None:
+        serve = settings.serve
+        self._folder.impose(
+            f"{serve.host}:{serve.port}",
+            settings.cluster,
+            request_timeout_s=serve.request_timeout_s,
+            loopback_only=is_loopback(serve.host),
+        )
+
+    def _reload(self, read_settings: Callable[[], Settings]) -> str | None:
+        """Replace the gateways by ones with the settings as they are now. Returns what kept it from it."""
+        before = self._settings
+        try:
+            wanted = _with_absolute_data_dir(read_settings())
+            check_changes(before, wanted)
+            self._impose(wanted)
+            self._settings = wanted
+            self._deploy_gateways()
+        except VectorayError as error:
+            self._settings = before
+            self._impose(before)
+            _log.warning("reload_refused", reason=error.message)
+            return error.message
+        _log.info("server_reloaded")
+        return None
+
+    def _server_file(self, addresses: "RayAddresses") -> ServerFile:
+        settings = self._settings
+        api_url = _url(settings.serve.host, settings.serve.port)
+        return ServerFile(
+            pid=os.getpid(),
+            started_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            version=__version__,
+            api_url=api_url,
+            docs_url=f"{api_url}/docs",
+            dashboard_url=addresses.dashboard_url,
+            ray_address=addresses.gcs,
+            ray_token_path=str(self._token_path),
+            data_dir=str(settings.data_dir),
+            session_dir=addresses.session_dir,
+            settings=self._for_drivers(),
+        )
+
+    def _for_drivers(self) -> dict[str, Any]:
+        return {
+            "catalog_url": self._settings.catalog_url,
+            "cluster": self._settings.cluster.model_dump(mode="json"),
+            "pipelines": self._settings.pipelines.model_dump(mode="json"),
+        }
+
+    def _wait_for_answer(self, stop: threading.Event) -> None:
+        url = f"{_url(self._settings.serve.host, self._settings.serve.port)}/healthz"
+        deadline_s = time.monotonic() + _ANSWER_WITHIN_S
+        while not stop.is_set():
+            try:
+                with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310  (our own address)
+                    json.load(response)
+                    return
+            except (OSError, ValueError):
+                if time.monotonic() > deadline_s:
+                    raise Unavailable(
+                        f"The server did not answer within {_ANSWER_WITHIN_S:g} s of its start."
+                    ) from None
+            stop.wait(0.1)
 
 
-def _server_file(settings: Settings, token_path: Path, api_url: str, addresses: "RayAddresses") -> ServerFile:
-    return ServerFile(
-        pid=os.getpid(),
-        started_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        version=__version__,
-        api_url=api_url,
-        docs_url=f"{api_url}/docs",
-        dashboard_url=addresses.dashboard_url,
-        ray_address=addresses.gcs,
-        ray_token_path=str(token_path),
-        data_dir=str(settings.data_dir),
-        session_dir=addresses.session_dir,
-        settings={
-            "catalog_url": settings.catalog_url,
-            "cluster": settings.cluster.model_dump(mode="json"),
-            "pipelines": settings.pipelines.model_dump(mode="json"),
-        },
-    )
+def _with_absolute_data_dir(settings: Settings) -> Settings:
+    return settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
 
 
 def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _wait_for_answer(url: str, stop: threading.Event) -> None:
-    deadline_s = time.monotonic() + _ANSWER_WITHIN_S
-    while not stop.is_set():
-        try:
-            with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310  (our own address)
-                json.load(response)
-                return
-        except (OSError, ValueError):
-            if time.monotonic() > deadline_s:
-                raise Unavailable(
-                    f"The server did not answer within {_ANSWER_WITHIN_S:g} s of its start."
-                ) from None
-        stop.wait(0.1)

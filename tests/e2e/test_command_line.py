@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,16 +11,12 @@ import psutil
 import pytest
 
 from cluster.server_file import ServerFile
+from tests.e2e.command import vectoray
 from tests.e2e.ports import free_port
 
 CORPUS = Path(__file__).parents[2] / "examples" / "corpus"
 
 pytestmark = pytest.mark.timeout(300)
-
-
-def vectoray(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "vectoray.cli.main", *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=200)
 
 
 def living(family: list[psutil.Process]) -> list[int]:

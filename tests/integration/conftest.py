@@ -30,6 +30,7 @@ with warnings.catch_warnings():
     from cluster.ray_engine import RayEngine
 from cluster.engine import Engine  # noqa: E402
 from cluster.local_engine import LocalEngine  # noqa: E402
+from cluster.ports import free_port  # noqa: E402
 from cluster.server_file import ServerFile  # noqa: E402
 from cluster.settings import ClusterSettings  # noqa: E402
 from storage.settings import StorageSettings  # noqa: E402
@@ -51,7 +52,7 @@ _SETTINGS = {
 def server() -> Iterator[ServerFile]:
     """A running server with two shard hosts that seal and flush early; this process has joined its Ray."""
     command = [sys.executable, "-P", "-m", "serve.main", "--data-dir", str(DATA_DIR)]
-    command += ["--port", str(runtime.free_port(0))]
+    command += ["--port", str(free_port(0))]
     log_path = Path(_folder.name, "server.log")
     with log_path.open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **_SETTINGS})

@@ -10,6 +10,7 @@ from vectoray.cli.down import down
 from vectoray.cli.exit_codes import CommandFailed, exit_code_of
 from vectoray.cli.ingest import ingest
 from vectoray.cli.output import complain, say
+from vectoray.cli.reload import reload
 from vectoray.cli.search import search
 from vectoray.cli.status import status
 from vectoray.cli.up import up
@@ -51,6 +52,7 @@ def _root(
 
 app.command()(up)
 app.command()(down)
+app.command()(reload)
 app.command()(status)
 app.command()(ingest)
 app.command()(search)

@@ -67,6 +67,7 @@ class ServerFiles:
         self.data_dir = data_dir.absolute()
         self.info_path = self.data_dir / "run" / "server.json"
         self.lock_path = self.data_dir / "run" / "server.lock"
+        self.reload_path = self.data_dir / "run" / "reload.json"
         self.log_path = self.data_dir / "logs" / "server.log"
 
     def info(self) -> ServerInfo | None:

@@ -2,7 +2,8 @@
 
 Takes the lock, answers the few requests the commands make, writes ``server.json``, ends on SIGTERM. The
 environment variable ``STUB`` makes it misbehave: ``mistake``, ``crash``, ``mute`` (never answers), ``deaf``
-(ignores SIGTERM), ``littering`` (leaves a process of its session behind).
+(ignores SIGTERM), ``littering`` (leaves a process of its session behind), ``stubborn`` (refuses to read its
+settings again), ``fragile`` (ends when it is asked to).
 """
 
 import argparse
@@ -118,6 +119,19 @@ def main() -> None:
         if behaviour != "deaf":
             ended.set()
 
+    outcomes = [0]
+
+    def reload() -> None:
+        if behaviour == "fragile":
+            ended.set()
+            return
+        outcomes[0] += 1
+        problem = "These settings cannot change: serve.port." if behaviour == "stubborn" else None
+        part = run_dir / "reload.json.part"
+        part.write_text(json.dumps({"number": outcomes[0], "problem": problem}))
+        part.rename(run_dir / "reload.json")
+
+    signal.signal(signal.SIGHUP, lambda *_: reload())
     http = ThreadingHTTPServer(("127.0.0.1", int(options.port or 0)), Handler)
     url = f"http://127.0.0.1:{http.server_port}"
     info = {
