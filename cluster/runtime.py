@@ -1,7 +1,7 @@
 """Starts Ray and Ray Serve on this machine, deploys the server's parts, joins a running one, stops all."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import ray.serve
 from ray.serve.config import ControllerOptions
 
 from cluster.embedder import embedder_app
+from cluster.gateway_replica import AsgiApp, GatewayReplica
 from cluster.ports import free_port
 from cluster.server_file import ServerFile
 from cluster.settings import ClusterSettings
@@ -19,11 +20,6 @@ from storage.settings import StorageSettings
 from vectoray.core.errors import Unavailable
 
 NAMESPACE = "vectoray"
-
-_Message = MutableMapping[str, Any]
-AsgiApp = Callable[
-    [_Message, Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]], Awaitable[None]
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +35,6 @@ class RayAddresses:
     gcs: str
     dashboard_url: str | None
     session_dir: str
-
-
-class GatewayReplica:
-    """A process that speaks HTTP: it builds the ASGI application it was given."""
-
-    def __init__(self, build: Callable[[], AsgiApp]) -> None:
-        self._build = build
-
-    def __serve_build_asgi_app__(self) -> AsgiApp:
-        """Called by Ray Serve after the constructor."""
-        return self._build()
 
 
 def start_ray(settings: ClusterSettings) -> RayAddresses:

@@ -29,7 +29,7 @@ class ClusterSettings(BaseModel):
         description="Port of the Ray dashboard on 127.0.0.1; another free one is taken when it is busy.",
     )
     shards_per_collection: int = Field(
-        default=2,
+        default=1,
         ge=1,
         le=1024,
         description="Shards of a new collection. Fixed for the collection's life: it bounds how many hosts "

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from cluster.embedder import RemoteEmbedder
 from cluster.embedding_cache import EmbeddingCache
+from cluster.gateway_replica import AsgiApp
 from cluster.logs import configure_logs
 from cluster.ray_engine import RayEngine
-from cluster.runtime import AsgiApp
 from serve.app import build_app
 from serve.config import Settings
 from serve.preflight import is_loopback

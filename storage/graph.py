@@ -5,6 +5,7 @@ Navigable Small World graphs" (2016). The graph only chooses candidates; `storag
 """
 
 import errno
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,10 +33,8 @@ _SELF_RECALL_TOP = 10
 _INT8_MAX = 127.0
 # Less than the largest component of any direction, and not so little that to divide by it overflows.
 _LEAST = np.float32(1e-30)
-# Rounding to int8, the coarsest type, moves a cosine by 0.0032 (one standard deviation) at most: each
-# component of both vectors by up to half a step, a 127th of the largest one, which is one at most. That takes
-# the errors as independent, which they need not be: rows keep their order from ten times that on.
-_UNCERTAIN_COSINE = np.float32(10 * 0.0032 * 2**0.5)
+# Errors of rounding are taken as independent, which they need not be: hence so many standard deviations.
+_DEVIATIONS = 10.0
 _METRICS = {Metric.COSINE: "cos", Metric.DOT: "ip", Metric.EUCLIDEAN: "l2sq"}
 
 
@@ -52,10 +51,26 @@ class Found(NamedTuple):
     Attributes:
         rows: int64, shape (n,).
         distances: float32, shape (n,), rising, in a graph's own numbers, if a graph found the rows.
+        error: How far a distance may be from the exact one, see `rounding_error`.
     """
 
     rows: Rows
-    distances: FloatVector | None
+    distances: FloatVector | None = None
+    error: float = 0.0
+
+
+def rounding_error(largest: float, largest_of_query: float) -> float:
+    """How far a graph's distance may be from the exact one under cosine.
+
+    Int8 is the coarsest type: each component of a direction moves by up to half a 127th of the largest one,
+    evenly spread, and the product of two directions by as much, in standard deviations, as one component of
+    each.
+
+    Args:
+        largest: The largest component of any row's direction, 0 to 1.
+        largest_of_query: That of the query's.
+    """
+    return _DEVIATIONS * math.hypot(largest, largest_of_query) / (2 * _INT8_MAX * math.sqrt(3))
 
 
 def contenders(metric: Metric, found: Sequence[Found], k: int) -> list[Rows]:
@@ -67,10 +82,12 @@ def contenders(metric: Metric, found: Sequence[Found], k: int) -> list[Rows]:
     if metric is not Metric.COSINE or sum(map(len, distances)) <= k:
         return [one.rows for one in found]
     nearest = distances[0][:k] if len(distances) == 1 else np.sort(np.concatenate([d[:k] for d in distances]))
-    limit = nearest[k - 1] + _UNCERTAIN_COSINE
+    last, error = nearest[k - 1], max(one.error for one in found)
     return [
-        rows if of_rows is None else rows[: np.searchsorted(of_rows, limit, side="right")]
-        for rows, of_rows in found
+        one.rows
+        if one.distances is None
+        else one.rows[: np.searchsorted(one.distances, last + math.hypot(error, one.error), side="right")]
+        for one in found
     ]
 
 

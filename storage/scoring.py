@@ -37,6 +37,14 @@ def _wide_norms(vectors: FloatMatrix, rows: npt.NDArray[np.int64]) -> npt.NDArra
     return np.sqrt(np.concatenate([np.square(block.astype(np.float64)).sum(axis=1) for block in blocks]))
 
 
+def largest_component(vectors: FloatMatrix) -> float:
+    """The largest component of the direction of any of the vectors: 0 to 1."""
+    largest = 0.0
+    for start in range(0, len(vectors), _BLOCK_ROWS):
+        largest = max(largest, float(np.abs(unit(vectors[start : start + _BLOCK_ROWS])).max()))
+    return largest
+
+
 def length(vector: FloatVector) -> float:
     """As `norms`, of one vector, which it takes a tenth of the time for."""
     wide = vector.astype(np.float64)

@@ -155,18 +155,21 @@ def _nearest(
     """Of each part, the rows that are among the best ``k`` of all by vector, with all that tie."""
     # One more than there are would be asked of the graphs in vain.
     k = min(k, sum(head.points for head in heads) + 1)
-    direction = scoring.direction(vector) if metric is Metric.COSINE else vector
+    direction, largest = vector, 1.0
+    if metric is Metric.COSINE:
+        direction = scoring.direction(vector)
+        largest = float(np.abs(direction).max())
     key = "" if condition is None else key_of(condition)
     columns, found = [], []
     for head in heads:
-        wanted = Wanted(vector, direction, k, head.seq, shards)
+        wanted = Wanted(vector, direction, k, head.seq, shards, largest)
         for live in head.segments:
             segment = live.segment
             matches = None if condition is None else segment.matching(condition, key)
             columns.append((segment.vectors, segment.lengths))
             found.append(segment.candidates(wanted, live.killed_at, matches))
         columns.append((head.vectors[: head.tail_rows], head.lengths[: head.tail_rows]))
-        found.append(Found(np.flatnonzero(tail_mask(head, condition, key)), None))
+        found.append(Found(np.flatnonzero(tail_mask(head, condition, key))))
     rows = contenders(metric, found, k)
     return scoring.best(
         metric, vector, [Candidates(*of, some) for of, some in zip(columns, rows, strict=True)], k

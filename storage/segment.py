@@ -16,7 +16,7 @@ import pyarrow as pa
 from storage import segment_files
 from storage.columns import BytesColumn, numbers
 from storage.filter_index import FilterIndex, matching_rows
-from storage.graph import Found, Graph
+from storage.graph import Found, Graph, rounding_error
 from storage.match_cache import MatchCache, Matches
 from storage.records import hash_id
 from storage.rows import SegmentRows
@@ -44,6 +44,7 @@ class Wanted:
         k: How many rows.
         seq: The write up to which the search sees.
         shards: How many shards the collection has.
+        largest: Under cosine, the largest component of the direction.
     """
 
     query: FloatVector
@@ -51,6 +52,7 @@ class Wanted:
     k: int
     seq: int
     shards: int = 1
+    largest: float = 1.0
 
 
 class Segment:
@@ -96,6 +98,7 @@ class Segment:
         self.graph: Graph | None = None
         if description.has_graph:
             self.graph = Graph.open(directory / segment_files.GRAPH, metric, options)
+            self._largest_component = description.largest_component
             self._twins = _open_twins(directory / segment_files.TWINS)
         self.indexed = description.indexed
         self.text_index = TextIndex(directory / segment_files.TEXT, len(self))
@@ -199,7 +202,7 @@ class Segment:
             matches: Only these rows; None for all.
         """
         if matches is not None and not matches.count:
-            return Found(np.empty(0, dtype=np.int64), None)
+            return Found(np.empty(0, dtype=np.int64))
         share = 1.0 if matches is None else matches.count / len(self)
         # Ids are spread over the shards by a hash: of the best, each holds about its part.
         count = max(
@@ -216,11 +219,11 @@ class Segment:
                 alive &= matches.mask[rows]
             rows, distances = rows[alive], distances[alive]
             if len(rows) >= wanted.k:
-                return Found(rows, distances)
+                return Found(rows, distances, rounding_error(self._largest_component, wanted.largest))
             count *= 4
         if matches is None:
-            return Found(np.flatnonzero(killed_at > wanted.seq), None)
-        return Found(matches.rows[killed_at[matches.rows] > wanted.seq], None)
+            return Found(np.flatnonzero(killed_at > wanted.seq))
+        return Found(matches.rows[killed_at[matches.rows] > wanted.seq])
 
 
 def _open_twins(path: Path) -> Twins:

@@ -18,7 +18,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,7 @@ ROWS, WRITES, VECTORS, IDS, GRAPH, TWINS, FILTERS, TEXT = (
     "text.arrow",
 )
 _DESCRIPTION = "segment.json"
-_FORMAT = 3
+_FORMAT = 4
 # Below this many rows a scan is as quick as the graph (ray-facts: 2k rows 0.14 ms), and it is exact.
 GRAPH_MIN_ROWS = 1024
 # A NumPy file of version 1.0: its magic, the length of its header, the header.
@@ -74,11 +74,13 @@ class Description:
     Attributes:
         rows: How many.
         indexed: Whether the rows have a graph, or were found to be none that a graph finds.
+        largest_component: Of any row's direction, 0 to 1; 1 where there is no graph.
         checksums: Of each file, by name.
     """
 
     rows: int
     indexed: bool
+    largest_component: float
     checksums: Mapping[str, str]
 
     @property
@@ -97,7 +99,12 @@ def read_description(directory: Path) -> Description:
         value: dict[str, Any] = files.read_json(directory / _DESCRIPTION)
         if value["format"] != _FORMAT:
             raise CorruptData("A segment has a format that this version does not read.")
-        return Description(int(value["rows"]), bool(value["indexed"]), dict(value["files"]))
+        return Description(
+            int(value["rows"]),
+            bool(value["indexed"]),
+            float(value["largest_component"]),
+            dict(value["files"]),
+        )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise CorruptData("A segment is incomplete.") from error
 
@@ -241,7 +248,7 @@ def adopt_segment(source: Path, directory: Path, *, first_seq: int, updated_ms: 
             np.full(description.rows, updated_ms, dtype=np.int64),
         )
         checksums = {**description.checksums, WRITES: files.checksum_file(temporary / WRITES)}
-        _write_description(temporary, Description(description.rows, description.indexed, checksums))
+        _write_description(temporary, replace(description, checksums=checksums))
 
 
 @contextmanager
@@ -260,7 +267,10 @@ def _folder(directory: Path) -> Iterator[Path]:
 
 def _describe(directory: Path, *, rows: int, indexed: bool) -> None:
     checksums = {path.name: files.checksum_file(path) for path in directory.iterdir()}
-    _write_description(directory, Description(rows, indexed, checksums))
+    largest = 1.0
+    if GRAPH in checksums:
+        largest = scoring.largest_component(map_vectors(directory / VECTORS))
+    _write_description(directory, Description(rows, indexed, largest, checksums))
 
 
 def _write_description(directory: Path, description: Description) -> None:
@@ -270,6 +280,7 @@ def _write_description(directory: Path, description: Description) -> None:
             "format": _FORMAT,
             "rows": description.rows,
             "indexed": description.indexed,
+            "largest_component": description.largest_component,
             "files": dict(description.checksums),
         },
     )

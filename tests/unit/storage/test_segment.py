@@ -194,7 +194,7 @@ def test_a_folder_that_is_not_there_is_a_damaged_segment(tmp_path: Path) -> None
 def test_a_segment_of_a_later_format_is_refused(tmp_path: Path) -> None:
     built(tmp_path / "s", rows_of(["a"], clustered(1)))
     description = files.read_json(tmp_path / "s" / "segment.json")
-    files.write_json_durable(tmp_path / "s" / "segment.json", {**description, "format": 4})
+    files.write_json_durable(tmp_path / "s" / "segment.json", {**description, "format": 5})
     with pytest.raises(CorruptData, match="format"):
         opened_again(tmp_path / "s")
 
