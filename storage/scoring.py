@@ -130,9 +130,10 @@ def best(metric: Metric, query: FloatVector, parts: Sequence[Candidates], k: int
         Scored(rows, exact_scores(metric, query, part.vectors[rows]) if len(rows) else _NO_SCORES)
         for part, rows in zip(parts, near, strict=True)
     ]
-    scores = np.concatenate([part.scores for part in scored]) if scored else _NO_SCORES
-    if len(scores) <= k:
+    some = [part.scores for part in scored if len(part.scores)]
+    if sum(map(len, some)) <= k:
         return scored
+    scores = some[0] if len(some) == 1 else np.concatenate(some)
     kth = np.partition(scores, len(scores) - k)[len(scores) - k]
     return [Scored(rows[scores >= kth], scores[scores >= kth]) for rows, scores in scored]
 

@@ -46,13 +46,13 @@ class _Part(NamedTuple):
         return self.head.tail.texts[row] if self.live is None else self.live.segment.text(row)
 
     def hit(self, row: int, point_id: str, score: float, *, with_vector: bool) -> Hit:
-        return Hit(
-            id=point_id,
-            score=score,
-            payload=self.payload(row),
-            text=self.text(row),
-            vector=self.vectors[row].copy() if with_vector else None,
-        )
+        # Positional, and not by the methods above: every search makes ten of these.
+        vector = self.vectors[row].copy() if with_vector else None
+        if self.live is None:
+            tail = self.head.tail
+            return Hit(point_id, score, tail.payloads[row], tail.texts[row], vector)
+        segment = self.live.segment
+        return Hit(point_id, score, segment.payloads[row], segment.text(row), vector)
 
 
 def search(heads: Sequence[Head], metric: Metric, query: SearchQuery, *, shards: int = 1) -> SearchResult:
