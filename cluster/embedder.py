@@ -11,6 +11,7 @@ import structlog
 from cluster.embedding_batches import EmbeddingBatches
 from cluster.gpus import gpus_to_ask_for
 from cluster.logs import configure_logs
+from cluster.metrics import BATCH_REQUESTS, WAITING_REQUESTS, Sampling
 from cluster.remote import RemoteDeployment
 from cluster.settings import ClusterSettings
 from vectoray.core.errors import InvalidRequest
@@ -19,6 +20,7 @@ from vectoray.embedding.device import choose_device
 from vectoray.embedding.registry import load_model
 
 _NAME = "embedder"
+_EMBED = {"kind": "embed"}
 
 _log = structlog.get_logger(__name__)
 
@@ -44,7 +46,14 @@ class EmbedderReplica:
             model,
             batch_tokens=cluster.embedder_batch_tokens,
             queue_length=cluster.embedder_queue_length,
+            observe=lambda texts: BATCH_REQUESTS.observe(texts, _EMBED),
         )
+        self._sampling: Sampling | None = None
+
+    async def check_health(self) -> None:
+        """Called by Ray Serve in the loop that serves."""
+        if self._sampling is None:
+            self._sampling = Sampling("embedder", lambda: WAITING_REQUESTS.set(self._batches.waiting, _EMBED))
 
     async def embed(self, model_name: str, texts: Sequence[str], timeout_s: float) -> FloatMatrix:
         """Unit vectors of the texts: float32, shape (len(texts), dimension).

@@ -8,7 +8,7 @@ keep one with a single text waiting. Knows no Ray.
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -51,14 +51,23 @@ _Batch = dict[_Call, list[int]]
 class EmbeddingBatches:
     """One model, run by one thread for everybody. To be used from one event loop."""
 
-    def __init__(self, model: EmbeddingModel, *, batch_tokens: int, queue_length: int) -> None:
+    def __init__(
+        self,
+        model: EmbeddingModel,
+        *,
+        batch_tokens: int,
+        queue_length: int,
+        observe: Callable[[int], None] = lambda _: None,
+    ) -> None:
         """Use a loaded model.
 
         Args:
             model: Called by one thread at a time.
             batch_tokens: How much goes into a batch, in estimated tokens; one text always does.
             queue_length: Texts that may wait. A single caller may bring more while none wait.
+            observe: Told the number of texts of each batch.
         """
+        self._observe = observe
         self._model = model
         self._batch_tokens = batch_tokens
         self._queue_length = queue_length
@@ -66,6 +75,11 @@ class EmbeddingBatches:
         self._waiting_texts = 0
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="embedding")
         self._running: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many texts wait."""
+        return self._waiting_texts
 
     async def embed(self, texts: Sequence[str], *, timeout_s: float) -> FloatMatrix:
         """The vectors of ``texts``, as `EmbeddingModel.embed`.
@@ -131,6 +145,7 @@ class EmbeddingBatches:
 
     async def _embed_batch(self, batch: _Batch) -> None:
         texts = [call.texts[row] for call, rows in batch.items() for row in rows]
+        self._observe(len(texts))
         try:
             vectors = await asyncio.get_running_loop().run_in_executor(self._worker, self._model.embed, texts)
         except VectorayError as error:
