@@ -86,7 +86,8 @@ def shard_host_app(number: int, data_dir: Path, storage: StorageSettings, cluste
         max_ongoing_requests=cluster.shard_queue_length,
         max_queued_requests=cluster.shard_queue_length,
         health_check_period_s=2,
-        health_check_timeout_s=10,
+        # Three times in a row, and the host is replaced: after some twenty seconds.
+        health_check_timeout_s=5,
         graceful_shutdown_wait_loop_s=0.2,
         graceful_shutdown_timeout_s=20,
         ray_actor_options={"num_cpus": 0, "resources": pinned_to},
