@@ -9,9 +9,13 @@ import copy
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
-from vectoray.core.errors import Overloaded, ShardUnavailable, VectorayError
+import structlog
+
+from vectoray.core.errors import InternalError, Overloaded, ShardUnavailable, VectorayError
+
+_log = structlog.get_logger(__name__)
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
@@ -39,6 +43,7 @@ class _Waiting(Generic[_Item, _Answer]):
     item: _Item
     size_bytes: int
     answer: "asyncio.Future[_Answer]"
+    is_taken: bool = False
 
 
 class Batcher(Generic[_Item, _Answer]):
@@ -73,6 +78,11 @@ class Batcher(Generic[_Item, _Answer]):
         """How many requests wait for a call."""
         return len(self._waiting)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and no call is under way."""
+        return not self._waiting and not self._calls
+
     async def ask(self, item: _Item, *, size_bytes: int = 0) -> _Answer:
         """Send a request with the next batch.
 
@@ -90,6 +100,7 @@ class Batcher(Generic[_Item, _Answer]):
             # An empty context: Ray Serve cancels the calls of a task that inherits a cancelled request's.
             call = loop.create_task(self._run(), context=contextvars.Context())
             self._calls.add(call)
+            # For one that is cancelled before it begins.
             call.add_done_callback(self._calls.discard)
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -98,22 +109,46 @@ class Batcher(Generic[_Item, _Answer]):
             raise ShardUnavailable(
                 f"A part of the cluster did not answer within {self._timeout_s:g} s; try again."
             ) from None
+        finally:
+            if not waiting.is_taken:
+                # What nobody waits for any longer must not keep others out, nor hold its bytes.
+                self._waiting.remove(waiting)
 
     async def _run(self) -> None:
-        while batch := self._take():
+        try:
+            while batch := self._take():
+                _hand_out(batch, await self._answers(batch))
+        except asyncio.CancelledError:
+            while batch := self._take():
+                _hand_out(batch, [_given_up()] * len(batch))
+            raise
+        finally:
+            # In the step in which nothing was left: whoever asks next must find that nobody will take it.
+            self._calls.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _answers(self, batch: "list[_Waiting[_Item, _Answer]]") -> "Sequence[_Answer | VectorayError]":
+        """What came back, an answer or an error for each, whatever goes wrong."""
+        error: VectorayError
+        try:
             self._observe(len(batch))
-            try:
-                answers = await self._send([one.item for one in batch])
-            except BaseException as error:  # noqa: BLE001  (whoever waits must hear of it, whatever it is)
-                answers = [error] * len(batch)  # type: ignore[list-item]
-            for one, answer in zip(batch, answers, strict=True):
-                if one.answer.done():
-                    continue
-                if isinstance(answer, BaseException):
-                    # One each: an exception that is raised collects the frames it passes.
-                    one.answer.set_exception(copy.copy(answer))
-                else:
-                    one.answer.set_result(answer)
+            answers = await self._send([one.item for one in batch])
+            if len(answers) == len(batch):
+                return answers
+            _log.error("batch_answered_in_part", requests=len(batch), answers=len(answers))
+            error = InternalError("A part of the cluster failed while answering.")
+        except VectorayError as raised:
+            error = raised
+        except asyncio.CancelledError:
+            # The callers are not cancelled, whoever else was.
+            error = _given_up()
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                _hand_out(batch, [error] * len(batch))
+                raise
+        except Exception:  # noqa: BLE001  (logged, and told to the callers)
+            _log.exception("batch_failed", requests=len(batch))
+            error = InternalError("A part of the cluster failed while answering.")
+        return [error] * len(batch)
 
     def _take(self) -> list[_Waiting[_Item, _Answer]]:
         """The next batch, without those whose caller is gone."""
@@ -124,7 +159,25 @@ class Batcher(Generic[_Item, _Answer]):
             if batch and size_bytes + one.size_bytes > self._limits.size_bytes:
                 break
             self._waiting.popleft()
+            one.is_taken = True
             if not one.answer.done():
                 batch.append(one)
                 size_bytes += one.size_bytes
         return batch
+
+
+def _hand_out(
+    batch: "Sequence[_Waiting[_Item, _Answer]]", answers: "Sequence[_Answer | VectorayError]"
+) -> None:
+    for one, answer in zip(batch, answers, strict=True):
+        if one.answer.done():
+            continue
+        if isinstance(answer, VectorayError):
+            # One each: an exception that is raised collects the frames it passes.
+            one.answer.set_exception(copy.copy(answer))
+        else:
+            one.answer.set_result(answer)
+
+
+def _given_up() -> ShardUnavailable:
+    return ShardUnavailable("A call to a part of the cluster was given up; try again in a moment.")

@@ -148,6 +148,8 @@ class EmbeddingBatches:
         self._observe(len(texts))
         try:
             vectors = await asyncio.get_running_loop().run_in_executor(self._worker, self._model.embed, texts)
+            if vectors.shape != (len(texts), self._model.dimension):
+                raise ValueError(f"The model gave vectors of the shape {vectors.shape}.")  # noqa: TRY301
         except VectorayError as error:
             await self._fail(batch, error)
         except Exception:  # noqa: BLE001  (logged, and told to the callers)

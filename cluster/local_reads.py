@@ -5,13 +5,13 @@ import contextvars
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from cluster.engine import ShardHost
 from cluster.placement import shards_by_host
 from cluster.shards import shard_directory
-from storage import files
 from storage.reader import ShardReader
 from storage.view import ShardView
 from vectoray.core.errors import CorruptData, ShardUnavailable, Unavailable
@@ -120,6 +120,7 @@ class LocalReads:
             )
             self._opening[key] = opening
             opening.add_done_callback(lambda _: self._opening.pop(key, None))
+            opening.add_done_callback(_note_outcome)
         return await asyncio.shield(opening)
 
     async def _open_all(self, collection: Collection, number: int, host: ShardHost) -> bool:
@@ -128,10 +129,9 @@ class LocalReads:
         if await host.open(collection, shards) != self._node():
             self._elsewhere.add(number)
             return False
+        directories = [shard_directory(self._data_dir, collection.id, shard) for shard in shards]
         try:
-            with files.disk_errors("reading a shard"):
-                directories = [shard_directory(self._data_dir, collection.id, shard) for shard in shards]
-                readers = await asyncio.to_thread(lambda: [ShardReader(path) for path in directories])
+            readers = await asyncio.to_thread(lambda: [ShardReader(path) for path in directories])
         except (Unavailable, CorruptData, OSError) as error:
             _log.warning("shard_not_read_here", collection=collection.id, kind=type(error).__name__)
             return False
@@ -149,7 +149,12 @@ class LocalReads:
         while True:
             await asyncio.sleep(_SWEEP_EVERY_S)
             for collection_id, readers in list(self._open.items()):
-                if await asyncio.to_thread(lambda of: any(one.is_gone for one in of), list(readers.values())):
+                try:
+                    is_gone = await asyncio.to_thread(_any_gone, list(readers.values()))
+                except Exception:  # noqa: BLE001  (the next look may succeed)
+                    _log.exception("shards_not_looked_at", collection=collection_id)
+                    continue
+                if is_gone:
                     self.forget(collection_id)
 
 
@@ -185,8 +190,9 @@ class _FollowedShard:
             reader.refresh()
             return reader.view
         # A task of its own: a caller that goes away cannot stop the thread, so it must not give up the turn.
-        loop = asyncio.get_running_loop()
-        return await asyncio.shield(loop.create_task(self._refresh(), context=contextvars.Context()))
+        refreshing = asyncio.get_running_loop().create_task(self._refresh(), context=contextvars.Context())
+        refreshing.add_done_callback(_note_outcome)
+        return await asyncio.shield(refreshing)
 
     async def _refresh(self) -> ShardView:
         async with self._turn:
@@ -207,3 +213,13 @@ class _FollowedShard:
     def _close_if_asked(self) -> None:
         if self._closed:
             self._reader.close()
+
+
+def _any_gone(followed: "Sequence[_FollowedShard]") -> bool:
+    return any(one.is_gone for one in followed)
+
+
+def _note_outcome(task: "asyncio.Task[Any]") -> None:
+    """Look at how a task ended, so that asyncio does not complain when its caller is gone."""
+    if not task.cancelled():
+        task.exception()

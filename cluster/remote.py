@@ -44,7 +44,7 @@ class RemoteDeployment:
         Raises:
             VectorayError: What the method raised.
             Overloaded: Too many calls wait for the deployment.
-            ShardUnavailable: It did not answer in time, or died.
+            ShardUnavailable: It did not answer in time, died, or gave the call up.
             InternalError: Anything else went wrong; the reason is in the log.
         """
         try:
@@ -68,6 +68,13 @@ class RemoteDeployment:
             raise ShardUnavailable("A part of the cluster is restarting; try again in a moment.") from None
         except VectorayError:
             raise
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Ray's word for a call that the other side gave up: this task is not cancelled.
+            _log.warning("deployment_gave_up", deployment=self._name, method=method)
+            raise ShardUnavailable("A part of the cluster is restarting; try again in a moment.") from None
         except Exception as error:
             if deadline.expired():
                 _log.warning("deployment_timed_out", deployment=self._name, method=method)

@@ -1,7 +1,7 @@
 """The way to a shard host in another process: calls to it go together in batches."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -15,6 +15,8 @@ from vectoray.core.model import Collection, CollectionStats, Point, PointBatch, 
 
 # A payload, a text and an id take about so much beside their vector.
 _ROW_BYTES = 512
+# Of how many collections batches are kept that nobody waits for.
+_IDLE_COLLECTIONS = 256
 
 
 class _Request(NamedTuple):
@@ -23,11 +25,38 @@ class _Request(NamedTuple):
     expires_s: float
 
 
+_Batches = Batcher[_Request, object]
+
+
+class _OfEachCollection:
+    """Batches of each collection by itself.
+
+    A call comes back when all that it carries is answered: a shard that takes long to open, or waits for its
+    disk, would hold up the collections that its calls are shared with.
+    """
+
+    def __init__(self, make: Callable[[], _Batches]) -> None:
+        self._make = make
+        self._batchers: dict[str, _Batches] = {}
+
+    @property
+    def waiting(self) -> int:
+        return sum(batches.waiting for batches in self._batchers.values())
+
+    def of(self, collection: Collection) -> _Batches:
+        found = self._batchers.get(collection.id)
+        if found is None:
+            if len(self._batchers) >= _IDLE_COLLECTIONS:
+                self._batchers = {key: one for key, one in self._batchers.items() if not one.is_idle}
+            found = self._batchers[collection.id] = self._make()
+        return found
+
+
 class RemoteShardHost:
     """A `cluster.engine.ShardHost` in another process.
 
-    Quick reads, reads that may take long, and writes each have calls of their own, so that none waits for
-    another kind.
+    Quick reads, reads that may take long, and writes of each collection have calls of their own, so that none
+    waits for another kind, nor for another collection.
     """
 
     def __init__(self, number: int, settings: ClusterSettings) -> None:
@@ -91,20 +120,28 @@ class RemoteShardHost:
 
     def _batcher(
         self, settings: ClusterSettings, kind: str, *, calls: int, repeatable: bool
-    ) -> "Batcher[_Request, object]":
+    ) -> _OfEachCollection:
         tags = {"kind": kind}
-        return Batcher(
-            partial(self._send, repeatable=repeatable),
-            limits=BatchLimits(calls=calls, waiting=settings.shard_queue_length),
-            timeout_s=settings.shard_timeout_s,
-            observe=lambda requests: BATCH_REQUESTS.observe(requests, tags),
+        return _OfEachCollection(
+            lambda: Batcher(
+                partial(self._send, repeatable=repeatable),
+                limits=BatchLimits(calls=calls, waiting=settings.shard_queue_length),
+                timeout_s=settings.shard_timeout_s,
+                observe=lambda requests: BATCH_REQUESTS.observe(requests, tags),
+            )
         )
 
     async def _ask(
-        self, calls: "Batcher[_Request, object]", method: str, *arguments: object, size_bytes: int = 0
+        self,
+        calls: _OfEachCollection,
+        method: str,
+        collection: Collection,
+        *arguments: object,
+        size_bytes: int = 0,
     ) -> object:
         expires_s = asyncio.get_running_loop().time() + self._timeout_s
-        return await calls.ask(_Request(method, arguments, expires_s), size_bytes=size_bytes)
+        request = _Request(method, (collection, *arguments), expires_s)
+        return await calls.of(collection).ask(request, size_bytes=size_bytes)
 
     async def _send(self, requests: Sequence[_Request], *, repeatable: bool) -> Sequence[Answer]:
         now_s = asyncio.get_running_loop().time()

@@ -50,8 +50,8 @@ class ClusterSettings(BaseModel):
         default=1024,
         ge=1,
         le=100_000,
-        description="Reads, and writes, of one gateway that may wait for one shard host before more are "
-        "refused as overload.",
+        description="Reads, and writes, of one collection that may wait in one gateway for one shard host "
+        "before more are refused as overload.",
     )
     stuck_owner_s: float = Field(
         default=30.0,

@@ -68,11 +68,17 @@ class ShardedEngine:
         """As `Engine.stats`."""
         distinct = {collection.id: collection for collection in collections}
         asked: dict[ShardHost, list[tuple[Collection, Sequence[int]]]] = {}
+        parts: dict[str, list[CollectionStats | None]] = {collection_id: [] for collection_id in distinct}
         for collection in distinct.values():
-            for host, shards in self._shards_by_host(collection):
+            try:
+                owned = self._shards_by_host(collection)
+            except ShardUnavailable:
+                # Of a host that there is no more: nothing is known of this one, but of the others.
+                parts[collection.id].append(None)
+                continue
+            for host, shards in owned:
                 asked.setdefault(host, []).append((collection, shards))
         answers = await fan_out(_stats_of(host, request) for host, request in asked.items())
-        parts: dict[str, list[CollectionStats | None]] = {collection_id: [] for collection_id in distinct}
         for request, answer in zip(asked.values(), answers, strict=True):
             for (collection, _), stats in zip(request, answer, strict=True):
                 parts[collection.id].append(stats)

@@ -192,7 +192,7 @@ def shard_directory(data_dir: Path, collection_id: str, shard: int) -> Path:
 async def search_heads(heads: Sequence[Head], collection: Collection, query: SearchQuery) -> SearchResult:
     """The best hits over some shards of a collection, in this process."""
     if is_quick(heads, query.filter):
-        # Well under a millisecond: handing it to a thread would cost more.
+        # A few milliseconds at most, and mostly far less: handing it to a thread would cost more.
         return search(heads, collection.metric, query, shards=collection.shards)
     return await asyncio.to_thread(search, heads, collection.metric, query, shards=collection.shards)
 

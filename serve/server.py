@@ -2,7 +2,6 @@
 
 import json
 import os
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -91,19 +90,18 @@ class _Server:
             # Starting Ray puts its own handlers in place of ours.
             wishes.listen()
             for step in (self._start_proxy, self._deploy_hosts, self._deploy_embedder, self._deploy_gateways):
-                if wishes.stop.is_set():
+                if wishes.stop:
                     return
                 step()
-            self._wait_for_answer(wishes.stop)
-            if wishes.stop.is_set():
+            self._wait_for_answer(wishes)
+            if wishes.stop:
                 return
             self._outcomes.clear()
             server = self._server_file(addresses)
             server.write()
             _log.info("server_started", api_url=server.api_url)
             while wishes.wait_for_reload():
-                self._outcomes.tell(self._reload(read_settings))
-                replace(server, settings=self._for_drivers()).write()
+                self._tell(self._reload(read_settings), server)
         finally:
             _log.info("server_stopping")
             self._runtime.stop()
@@ -141,7 +139,10 @@ class _Server:
         )
 
     def _reload(self, read_settings: Callable[[], Settings]) -> str | None:
-        """Replace the gateways by ones with the settings as they are now. Returns what kept it from it."""
+        """Replace the gateways by ones with the settings as they are now. Returns what kept it from it.
+
+        Whatever that is, the server goes on as it was.
+        """
         before = self._settings
         try:
             wanted = _with_absolute_data_dir(read_settings())
@@ -150,12 +151,30 @@ class _Server:
             self._settings = wanted
             self._deploy_gateways()
         except VectorayError as error:
-            self._settings = before
-            self._impose(before)
+            self._take_back(before)
             _log.warning("reload_refused", reason=error.message)
             return error.message
+        except Exception:  # noqa: BLE001  (logged, and told; not worth ending a server that works)
+            self._take_back(before)
+            _log.exception("reload_failed")
+            return "The gateways were not replaced; the server's log says why."
         _log.info("server_reloaded")
         return None
+
+    def _take_back(self, before: Settings) -> None:
+        self._settings = before
+        try:
+            self._impose(before)
+        except OSError:
+            _log.exception("proxy_rules_not_taken_back")
+
+    def _tell(self, problem: str | None, server: ServerFile) -> None:
+        """Say how a reload went, and with which settings the server runs now."""
+        try:
+            replace(server, settings=self._for_drivers()).write()
+            self._outcomes.tell(problem)
+        except OSError:
+            _log.exception("reload_not_told")
 
     def _server_file(self, addresses: "RayAddresses") -> ServerFile:
         settings = self._settings
@@ -181,10 +200,10 @@ class _Server:
             "pipelines": self._settings.pipelines.model_dump(mode="json"),
         }
 
-    def _wait_for_answer(self, stop: threading.Event) -> None:
+    def _wait_for_answer(self, wishes: Wishes) -> None:
         url = f"{_url(self._settings.serve.host, self._settings.serve.port)}/healthz"
         deadline_s = time.monotonic() + _ANSWER_WITHIN_S
-        while not stop.is_set():
+        while not wishes.stop:
             try:
                 with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310  (our own address)
                     json.load(response)
@@ -194,7 +213,7 @@ class _Server:
                     raise Unavailable(
                         f"The server did not answer within {_ANSWER_WITHIN_S:g} s of its start."
                     ) from None
-            stop.wait(0.1)
+            time.sleep(0.1)
 
 
 def _with_absolute_data_dir(settings: Settings) -> Settings:

@@ -6,6 +6,7 @@ number. It carries no truth: the owner sets it anew when it opens the shard.
 """
 
 import mmap
+import os
 import re
 import struct
 from collections.abc import Mapping
@@ -146,17 +147,32 @@ class GenerationCounter:
 
         Raises:
             FileNotFoundError: A reader came before the first owner.
+            CorruptData: A reader came to a counter that its owner has yet to mend.
         """
         if writable and (not path.exists() or path.stat().st_size != _COUNTER_BYTES):
             files.write_durable(path, bytes(_COUNTER_BYTES))
         with path.open("r+b" if writable else "rb") as file:
             access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
+            found = os.fstat(file.fileno())
+            if found.st_size != _COUNTER_BYTES:
+                raise CorruptData("A shard's counter has another length.")
             self._mapped = mmap.mmap(file.fileno(), _COUNTER_BYTES, access=access)
+        # Another file cannot have its number while it is mapped.
+        self._path, self._identity = path, (found.st_dev, found.st_ino)
 
     def read(self) -> tuple[int, int]:
         """The manifest generation and the last acknowledged sequence number."""
         generation, seq = struct.unpack("<QQ", self._mapped[:_COUNTER_BYTES])
         return generation, seq
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether another file, or none, is in its place: its owner, if there is one, tells that one."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return True
+        return (found.st_dev, found.st_ino) != self._identity
 
     def publish_generation(self, generation: int) -> None:
         """Tell readers of a new manifest."""

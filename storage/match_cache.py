@@ -46,8 +46,10 @@ class MatchCache:
         self._lock = threading.Lock()
         self._matches: OrderedDict[str, Matches] = OrderedDict()
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._matches
+    def known_count(self, key: str) -> int | None:
+        """How many rows meet a condition; None if that would have to be computed."""
+        found = self._matches.get(key)
+        return None if found is None else found.count
 
     def get(self, key: str, compute: Callable[[], BoolArray]) -> Matches:
         """The rows of a condition, computed if they are not here."""

@@ -131,8 +131,8 @@ class ShardReader:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the shard was removed."""
-        return not shard.shard_exists(self._directory)
+        """Whether the shard was removed, or another is in its place: nothing new would be seen."""
+        return self._counter.is_replaced or not shard.shard_exists(self._directory)
 
     def search(self, query: SearchQuery) -> SearchResult:
         """As `ShardView.search`, over everything acknowledged."""
@@ -177,6 +177,10 @@ class ShardReader:
                 # The owner dropped files between our look at the counter and at them: look again.
                 self._seen = _NOTHING_SEEN
                 continue
+            except BaseException:
+                # A batch may be in the view in part: the next refresh begins with a new view.
+                self._seen = _NOTHING_SEEN
+                raise
             self._seen = (generation, seq)
             return
         raise ShardUnavailable("The shard's files cannot be read; its owner may be rebuilding them.")

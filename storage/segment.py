@@ -189,9 +189,15 @@ class Segment:
             key, lambda: matching_rows(self._filter_index, condition, self.payloads.__getitem__)
         )
 
-    def knows_matches(self, key: str) -> bool:
-        """Whether `matching` has the rows of a condition at hand."""
-        return key in self._matches
+    def rows_compared(self, key: str | None) -> int | None:
+        """How many rows a search may compare one by one; None if it must find the matching ones first.
+
+        Args:
+            key: What tells the search's condition from others; None if it has none.
+        """
+        if key is None:
+            return 0 if self.graph is not None else len(self)
+        return self._matches.known_count(key)
 
     def candidates(self, wanted: Wanted, killed_at: npt.NDArray[np.uint64], matches: Matches | None) -> Found:
         """Rows that probably hold the best ``k`` alive; never fewer than ``k`` if there are ``k``.

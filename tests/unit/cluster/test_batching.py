@@ -7,7 +7,13 @@ from collections.abc import Sequence
 import pytest
 
 from cluster.batching import Batcher, BatchLimits
-from vectoray.core.errors import InvalidRequest, Overloaded, ShardUnavailable, VectorayError
+from vectoray.core.errors import (
+    InternalError,
+    InvalidRequest,
+    Overloaded,
+    ShardUnavailable,
+    VectorayError,
+)
 
 
 class Wire:
@@ -64,6 +70,16 @@ async def test_what_comes_during_a_call_goes_together_in_the_next() -> None:
     assert wire.batches == [["first"], ["a", "b", "c"]]
 
 
+async def test_whoever_asks_again_as_soon_as_there_is_an_answer_is_sent_at_once() -> None:
+    """The call that brought the answer is over by then, though its task may not have told so yet."""
+    wire = Wire()
+    calls = batcher(wire, timeout_s=2)
+    for number in range(5):
+        assert await calls.ask(f"{number}") == f"{number}"
+    assert len(wire.batches) == 5
+    assert calls.is_idle
+
+
 async def test_as_many_calls_are_under_way_as_are_allowed() -> None:
     wire = Wire()
     calls = batcher(wire, calls=2)
@@ -110,6 +126,101 @@ async def test_a_failed_call_fails_its_own_batch_and_no_other() -> None:
         await first
     wire.failure = None
     assert await calls.ask("a") == "a"
+
+
+class Odd(Exception):
+    """An exception that cannot be copied."""
+
+    def __init__(self, one: str, *, two: str) -> None:
+        super().__init__(one + two)
+
+
+@pytest.mark.parametrize("failure", [Odd("a", two="b"), ValueError("secret")])
+async def test_whatever_a_call_fails_with_all_hear_of_it_in_our_words(failure: Exception) -> None:
+    wire = Wire()
+    calls = batcher(wire)
+    first = await hold(wire, calls)
+    others = await ask_all(calls, "a", "b")
+    wire.failure = failure
+    wire.gate.set()
+    async with asyncio.timeout(2):
+        answers = await asyncio.gather(first, *others, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [InternalError] * 3
+    assert "secret" not in str(answers)
+    wire.failure = None
+    assert await calls.ask("next") == "next"
+
+
+async def test_a_call_that_others_cancel_cancels_nobody_who_waits() -> None:
+    wire = Wire()
+    calls = batcher(wire)
+    first = await hold(wire, calls)
+    others = await ask_all(calls, "a", "b")
+    wire.failure = asyncio.CancelledError()
+    wire.gate.set()
+    answers = await asyncio.gather(first, *others, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ShardUnavailable] * 3
+
+
+async def test_a_task_that_is_cancelled_sends_nothing_more_and_leaves_nobody_waiting() -> None:
+    wire = Wire()
+    calls = batcher(wire)
+    first = await hold(wire, calls)
+    others = await ask_all(calls, "a", "b")
+    [task] = calls._calls
+    task.cancel()
+    async with asyncio.timeout(2):
+        answers = await asyncio.gather(first, *others, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ShardUnavailable] * 3
+    assert task.cancelled()
+    assert wire.batches == [["first"]]
+
+
+@pytest.mark.parametrize("answers", [[], ["a"], ["a", "b", "c"]])
+async def test_too_few_or_too_many_answers_are_nobody_s(answers: list[str]) -> None:
+    entered = asyncio.Event()
+    gate = asyncio.Event()
+
+    async def send(items: list[str]) -> Sequence[str | VectorayError]:
+        entered.set()
+        await gate.wait()
+        return items if items == ["first"] else answers
+
+    calls = Batcher[str, str](send, timeout_s=10)
+    first = asyncio.create_task(calls.ask("first"))
+    await entered.wait()
+    others = await ask_all(calls, "x", "y")
+    gate.set()
+    async with asyncio.timeout(2):
+        assert await first == "first"
+        got = await asyncio.gather(*others, return_exceptions=True)
+    assert [type(answer) for answer in got] == [InternalError] * 2
+
+
+async def test_a_figure_that_cannot_be_taken_fails_requests_at_once() -> None:
+    def observe(_requests: int) -> None:
+        raise ValueError
+
+    async def send(items: list[str]) -> Sequence[str | VectorayError]:
+        return items
+
+    async with asyncio.timeout(2):
+        with pytest.raises(InternalError):
+            await Batcher[str, str](send, timeout_s=10, observe=observe).ask("a")
+
+
+async def test_whoever_leaves_makes_room_for_others_at_once() -> None:
+    wire = Wire()
+    calls = batcher(wire, waiting=2)
+    first = await hold(wire, calls)
+    gone = await ask_all(calls, "a", "b")
+    for task in gone:
+        task.cancel()
+    await asyncio.wait(gone)
+    assert calls.waiting == 0
+    late = await ask_all(calls, "c", "d")
+    wire.gate.set()
+    assert await asyncio.gather(first, *late) == ["first", "c", "d"]
 
 
 async def test_whoever_leaves_before_the_call_is_not_sent_and_takes_nobody_along() -> None:

@@ -181,6 +181,19 @@ async def test_a_text_the_model_fails_on_fails_its_caller_alone(
     assert "embedding_failed" in "".join(capfd.readouterr())
 
 
+@pytest.mark.parametrize("rows", [0, 1, 4])
+async def test_a_model_that_gives_another_number_of_vectors_fails_its_callers_at_once(
+    model: GatedModel, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    model.open()
+    batches = batches_of(model)
+    with monkeypatch.context() as broken:
+        broken.setattr(model, "embed", lambda _texts: np.zeros((rows, 2), dtype=np.float32))
+        with pytest.raises(InternalError):
+            await ask(batches, "1", "2", "3", timeout_s=2)
+    assert (await ask(batches, "4"))[0, 0] == 4
+
+
 async def test_who_is_not_served_in_time_gets_an_error_and_leaves_the_queue(model: GatedModel) -> None:
     batches = batches_of(model)
     first = await busy(batches, model)

@@ -1,9 +1,13 @@
 """Reads from the owner's files: always the newest, and never instead of an owner that should be asked."""
 
 import asyncio
+import errno
+import gc
 import shutil
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +16,7 @@ from cluster.local_reads import LocalReads
 from cluster.shards import OpenShards, search_heads, shard_directory
 from storage.reader import ShardReader
 from storage.settings import StorageSettings
+from storage.shard import COUNTER
 from tests.unit.cluster.conftest import QUIET, batch_of, collection_of, vectors_of
 from vectoray.core.errors import ShardUnavailable
 from vectoray.core.model import Collection, SearchQuery
@@ -113,6 +118,51 @@ async def test_a_caller_that_leaves_stops_neither_an_opening_nor_a_refresh(
     assert len(found) == 100
 
 
+async def test_what_fails_after_its_caller_left_is_no_news_to_the_event_loop(
+    tmp_path: Path, host: HostOfNode, reads: LocalReads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its handler would write a traceback to the log."""
+    overlooked: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: overlooked.append(context))
+    entered, gate = asyncio.Event(), asyncio.Event()
+
+    class Failing(HostOfNode):
+        async def open(self, collection: Collection, shards: Sequence[int]) -> str | None:
+            entered.set()
+            await gate.wait()
+            raise ShardUnavailable("down")
+
+    leaving = asyncio.create_task(ids_in(reads, Failing(tmp_path)))
+    await entered.wait()
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    gate.set()
+    await asyncio.wait(reads._opening.values())
+    await asyncio.sleep(0)
+    assert await ids_in(reads, host) == set()
+
+    began, released = threading.Event(), threading.Event()
+
+    def fail_late(_reader: ShardReader) -> None:
+        began.set()
+        released.wait()
+        raise ShardUnavailable("gone")
+
+    await host.upsert(DOCS, {0: batch_of([f"b{row}" for row in range(100)])})
+    with monkeypatch.context() as broken:
+        broken.setattr(ShardReader, "refresh", fail_late)
+        leaving = asyncio.create_task(ids_in(reads, host))
+        await asyncio.to_thread(began.wait)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        released.set()
+        [refreshing] = asyncio.all_tasks() - {asyncio.current_task(), reads._sweeping}
+        await asyncio.wait([refreshing])
+        del leaving, refreshing
+    gc.collect()
+    assert overlooked == []
+
+
 async def test_a_host_of_another_node_is_not_read_here_and_asked_only_once_where_it_is(
     host: HostOfNode, reads: LocalReads
 ) -> None:
@@ -169,6 +219,49 @@ async def test_no_more_collections_stay_open_than_are_allowed(host: HostOfNode, 
             found = await ids_in(reads, host, collection)
             assert found == (set() if collection is DOCS else {f"of-{collection.name}"})
             assert len(reads._open) <= 2
+
+
+@pytest.mark.parametrize("error", [OSError(5, "broken"), RuntimeError()])
+async def test_a_look_that_fails_does_not_end_the_looking(
+    host: HostOfNode, reads: LocalReads, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(local_reads, "_SWEEP_EVERY_S", 0.001)
+    looks = 0
+    looked = asyncio.Event()
+
+    def is_gone(_reader: ShardReader) -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise error
+        loop.call_soon_threadsafe(looked.set)
+        return False
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(ShardReader, "is_gone", property(is_gone))
+    await ids_in(reads, host)
+    async with asyncio.timeout(5):
+        await looked.wait()
+
+
+async def test_a_shard_that_cannot_be_opened_here_is_left_to_its_owner(
+    host: HostOfNode, reads: LocalReads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_reader: ShardReader, _directory: Path) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ShardReader, "__init__", refuse)
+        assert await ids_in(reads, host) is None
+    assert await ids_in(reads, host) == set()
+
+
+async def test_a_counter_cut_short_is_left_to_its_owner(
+    host: HostOfNode, reads: LocalReads, tmp_path: Path
+) -> None:
+    await host.open(DOCS, SHARDS)
+    (shard_directory(tmp_path, DOCS.id, 1) / COUNTER).write_bytes(b"")
+    assert await ids_in(reads, host) is None
 
 
 async def test_a_removed_collection_is_let_go(

@@ -174,3 +174,19 @@ async def test_a_host_that_is_not_there_fails_the_call(open_engine: OpenEngine) 
     engine = await open_engine(2)
     with pytest.raises(ShardUnavailable):
         await engine.search(collection, SearchQuery(vectors_of(1)[0]))
+
+
+async def test_a_collection_on_a_host_that_is_no_more_hides_the_stats_of_no_other(
+    open_engine: OpenEngine,
+) -> None:
+    here, lost = collection_of(2, 1), collection_of(6, 3, number=1)
+    assert max(lost.hosts) > 0
+    engine = await open_engine(1, here)
+    await engine.upsert(here, batch_of(IDS))
+    found = await engine.stats([lost, here, lost])
+    assert found[0] is None
+    assert found[2] is None
+    assert found[1] is not None
+    assert found[1].points == len(IDS)
+    with pytest.raises(ShardUnavailable, match="there are 1 hosts"):
+        await engine.search(lost, SearchQuery(vectors_of(1)[0]))

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from storage.reader import ShardReader
-from storage.shard import ShardSpec, create_shard
+from storage.shard import COUNTER, ShardSpec, create_shard
+from storage.view import ShardView
 from tests.unit.storage.conftest import OpenShard, batch_of, clustered, let_others_run
 from vectoray.core.errors import ShardUnavailable
 from vectoray.core.hybrid import HybridQuery
@@ -123,3 +124,38 @@ def test_a_shard_that_never_had_an_owner_is_unavailable(tmp_path: Path) -> None:
     create_shard(tmp_path, ShardSpec(2, Metric.COSINE, IndexOptions()))
     with pytest.raises(ShardUnavailable):
         ShardReader(tmp_path)
+
+
+def test_a_shard_whose_place_another_took_is_gone(open_shard: OpenShard, tmp_path: Path) -> None:
+    writer = open_shard()
+    reader = ShardReader(tmp_path / "shard")
+    seen = [reader.is_gone]
+    writer.close()
+    (tmp_path / "shard" / COUNTER).unlink()
+    seen.append(reader.is_gone)
+    open_shard()
+    seen.append(reader.is_gone)
+    assert seen == [False, True, True]
+    reader.close()
+
+
+def test_a_refresh_that_fails_half_way_leaves_nothing_twice(
+    open_shard: OpenShard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = open_shard()
+    writer.upsert(batch_of(["a"], clustered(1))).result()
+    reader = ShardReader(tmp_path / "shard")
+    writer.upsert(batch_of(["a", "b"], clustered(2))).result()
+
+    def fail(*_arguments: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ShardView, "_end_older", fail)
+        with pytest.raises(MemoryError):
+            reader.refresh()
+        assert not reader.is_current
+    hits = reader.search(SearchQuery(clustered(1)[0], top_k=10)).hits
+    assert sorted(hit.id for hit in hits) == ["a", "b"]
+    assert reader.count() == 2
+    reader.close()

@@ -1,6 +1,7 @@
 """Shards of one collection, searched together: as one shard that has all of their points."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from storage.head import Head
 from storage.records import hash_id
 from storage.scoring import exact_scores
-from storage.search import is_quick, search
+from storage.search import _ROW_NUMBERS, is_quick, search
 from storage.settings import StorageSettings
 from storage.shard import ShardSpec, create_shard
 from storage.writer import ShardWriter
@@ -21,6 +22,7 @@ SHARDS = 4
 ROWS = 6000
 QUIET = StorageSettings(seal_rows=1_000_000, flush_rows=1_000_000, flush_interval_s=86_400)
 EVEN = Eq(("even",), value=True)
+NEITHER = Eq(("even",), value="neither")
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +86,33 @@ def test_however_many_are_asked_for_all_are_found_that_there_are(shards: list[Sh
 def test_a_search_is_quick_unless_it_compares_with_many_rows_or_tries_a_new_filter(
     shards: list[ShardWriter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    never_asked = Eq(("even",), value="neither")
+    never_asked = Eq(("even",), value="never")
     assert is_quick(heads(shards), None)
     assert not is_quick(heads(shards), never_asked)
     query = SearchQuery(clustered(1)[0], filter=never_asked)
     assert len(search(heads(shards), Metric.COSINE, query, shards=SHARDS).hits) == 0
     assert is_quick(heads(shards), never_asked)
-    monkeypatch.setattr("storage.search._QUICK_NUMBERS", 100 * DIMENSION)
+    monkeypatch.setattr("storage.search._QUICK_NUMBERS", 100 * (DIMENSION + _ROW_NUMBERS))
     assert is_quick(heads(shards)[:1], None)
     assert not is_quick(heads(shards), None)
+
+
+def test_a_search_is_not_quick_if_a_graph_may_miss_many_rows_that_match(
+    shards: list[ShardWriter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for condition in (EVEN, NEITHER):
+        search(heads(shards), Metric.COSINE, SearchQuery(clustered(1)[0], filter=condition), shards=SHARDS)
+        assert is_quick(heads(shards), condition)
+    monkeypatch.setattr("storage.search._QUICK_NUMBERS", 1000 * (DIMENSION + _ROW_NUMBERS))
+    assert is_quick(heads(shards), NEITHER)
+    assert not is_quick(heads(shards), EVEN)
+
+
+@pytest.mark.parametrize(("dimension", "rows"), [(1, 100_000), (4, 100_000), (768, 10_000)])
+def test_a_search_of_many_rows_is_not_quick_however_short_they_are(
+    shards: list[ShardWriter], dimension: int, rows: int
+) -> None:
+    [head] = heads(shards)[:1]
+    vectors = np.empty((1, dimension), dtype=np.float32)
+    assert is_quick([replace(head, segments=(), vectors=vectors, tail_rows=rows // 100)], None)
+    assert not is_quick([replace(head, segments=(), vectors=vectors, tail_rows=rows)], None)
