@@ -53,9 +53,13 @@ def make_token(path: Path) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    # A process that ends in between must not leave an empty secret behind.
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_hex(32))
+    temporary.rename(path)
 
 
 def serve_variables(port: int, fallback_port: int, cpus: int, proxy: Mapping[str, str]) -> dict[str, str]:

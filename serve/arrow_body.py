@@ -6,6 +6,7 @@ Columns: ``id`` (string), ``vector`` (list or fixed-size list of float16, float3
 
 import struct
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from serve.point_columns import PointColumns, RowsOf, encode_object, text_of
 from vectoray.core.errors import InvalidRequest
 from vectoray.core.model import EMPTY_PAYLOAD, FloatMatrix, FloatVector
 
-# Field numbers in Arrow's Message.fbs: the header of a Message, the compression of a RecordBatch.
+# Field numbers in Arrow's Message.fbs: header and metadata of a Message, compression of a RecordBatch.
 _MESSAGE_HEADER = 2
+_MESSAGE_METADATA = 4
 _BATCH_COMPRESSION = 3
 
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
@@ -65,13 +67,16 @@ def _read(body: bytes) -> pa.Table:
     source = pa.BufferReader(body)
     reader = pa.ipc.MessageReader.open_stream(source)
     first = _next_message(reader)
-    if first is None:
+    # Arrow takes any message for a schema, and reads beyond its memory if it is none.
+    if first is None or first.type != "schema":
         raise ValueError("no schema")
     schema = pa.ipc.read_schema(first)
     for name in ("id", "vector", "payload", "text"):
         if len(schema.get_all_field_indices(name)) > 1:
             raise _wrong(name, "is there twice")
     for field in schema:
+        # A name within that is no UTF-8 is found here, and not where that name is needed.
+        _decode_names(field.type)
         if pa.types.is_dictionary(field.type):
             raise _wrong(field.name, "is a dictionary; send plain values")
     batches = []
@@ -80,7 +85,9 @@ def _read(body: bytes) -> pa.Table:
         end = source.tell()
         if message.type == "dictionary":
             raise InvalidRequest("The Arrow stream holds dictionaries; send plain values.")
-        if _is_compressed(message.metadata):
+        if message.type != "record batch":
+            raise ValueError("neither a batch nor a dictionary")
+        if _is_compressed(message):
             raise InvalidRequest("The Arrow stream is compressed; send it without compression.")
         batch = pa.ipc.read_record_batch(message, schema)
         batch.validate(full=True)
@@ -92,6 +99,17 @@ def _read(body: bytes) -> pa.Table:
     return pa.Table.from_batches(batches, schema).select(wanted).combine_chunks()
 
 
+def _decode_names(kind: Any) -> None:
+    """Decode the names of all fields within a type.
+
+    Raises:
+        UnicodeDecodeError: One is no UTF-8.
+    """
+    for field in map(kind.field, range(kind.num_fields)):
+        _ = field.name
+        _decode_names(field.type)
+
+
 def _next_message(reader: Any) -> Any:
     """The next message; None at the end of the stream."""
     try:
@@ -100,10 +118,14 @@ def _next_message(reader: Any) -> Any:
         return None
 
 
-def _is_compressed(metadata: Any) -> bool:
-    """Whether a record batch's buffers are compressed. Arrow tells only by decompressing them."""
-    buffer = memoryview(metadata)
+def _is_compressed(message: Any) -> bool:
+    """Whether a record batch's buffers are or may be compressed. Arrow tells only by decompressing them."""
+    buffer = memoryview(message.metadata)
     [root] = struct.unpack_from("<I", buffer, 0)
+    # The format before the present one named a codec in metadata, if in any place.
+    is_old = message.metadata_version != pa.ipc.MetadataVersion.V5
+    if is_old and _field(buffer, root, _MESSAGE_METADATA) is not None:
+        return True
     header = _field(buffer, root, _MESSAGE_HEADER)
     if header is None:
         raise ValueError("no header")
@@ -162,8 +184,8 @@ def _vectors(table: pa.Table, where: str) -> FloatMatrix | Sequence[FloatVector]
     if len(lengths) and (lengths == lengths[0]).all():
         matrix: FloatMatrix = numbers.reshape(len(lengths), int(lengths[0]))
         return matrix
-    rows: list[FloatVector] = np.split(numbers, np.cumsum(lengths)[:-1]) if len(lengths) else []
-    return rows
+    ends = np.cumsum(lengths).tolist()
+    return [numbers[start:end] for start, end in pairwise((0, *ends))]
 
 
 def _payloads(table: pa.Table, where: str, rows: RowsOf) -> tuple[list[bytes], list[str | None]]:

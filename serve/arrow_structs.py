@@ -10,6 +10,8 @@ from vectoray.core.errors import InvalidRequest
 
 _MAX_JSON_BYTES = 64 * 1024 * 1024
 _VALUE_BYTES = 8
+# As JSON it is less, but it is a Python dictionary in between.
+_STRUCT_BYTES = 64
 
 
 def encode_structs(column: Any, *, where: str) -> list[bytes | None]:
@@ -20,7 +22,8 @@ def encode_structs(column: Any, *, where: str) -> list[bytes | None]:
         where: How to name the rows in an error: ``where[3].payload``.
 
     Raises:
-        InvalidRequest: Another type is in it; all rows together are above 64 MiB; a number is not finite.
+        InvalidRequest: Another type is in it; a struct has two fields of one name; all rows together are
+            above 64 MiB; a number is not finite.
     """
     if _json_bytes(column, "payload") > _MAX_JSON_BYTES:
         raise InvalidRequest(
@@ -43,9 +46,13 @@ def _json_bytes(array: Any, at: str) -> int:
     kind = array.type
     if pa.types.is_struct(kind) and kind.num_fields:
         fields = [kind.field(number) for number in range(kind.num_fields)]
-        names = sum(len(field.name) + _VALUE_BYTES for field in fields) * len(array)
+        if len({field.name for field in fields}) < len(fields):
+            raise InvalidRequest(f"'{at[:100]}' has two fields of one name.", {"at": at[:100]})
+        bytes_a_row = _STRUCT_BYTES + sum(len(field.name) + _VALUE_BYTES for field in fields)
         children = zip(array.flatten(), fields, strict=True)
-        return names + sum(_json_bytes(child, f"{at}.{field.name}") for child, field in children)
+        return bytes_a_row * len(array) + sum(
+            _json_bytes(child, f"{at}.{field.name}") for child, field in children
+        )
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return _VALUE_BYTES * len(array) + _json_bytes(array.flatten(), at)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):

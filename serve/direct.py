@@ -86,12 +86,10 @@ class DirectHandler:
             started_s = time.perf_counter()
             document = decode_body(body, state["headers"].get("content-type"), model)
             try:
-                arguments[name] = _validated(document, model)
+                arguments[name] = model.__pydantic_validator__.validate_python(document, from_attributes=True)
             except ValidationError as error:
                 found = error.errors(include_url=False, include_input=False)
                 faults += [{**fault, "loc": ("body", *fault["loc"])} for fault in found]
-            except Faults as error:
-                faults += error.faults
             DECODE.done(started_s)
         if faults:
             raise Faults(faults)
@@ -182,12 +180,6 @@ def _parameters(
         declared.query_params, QueryParams(scope["query_string"])
     )
     return {**from_path, **from_query}, [*path_faults, *query_faults]
-
-
-def _validated(document: Any, model: type[WireModel]) -> WireModel:
-    if document is None:
-        raise Faults([{"loc": ("body",), "msg": "Field required"}])
-    return model.__pydantic_validator__.validate_python(document, from_attributes=True)  # type: ignore[no-any-return]
 
 
 def _body_of(route: APIRoute) -> tuple[str, type[WireModel]] | None:

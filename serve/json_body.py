@@ -86,8 +86,7 @@ def keys_of(value: Any) -> list[str]:
 
 
 def _read(body: bytes, readers: Mapping[str, Reader]) -> dict[str, Any]:
-    # An escaped bracket would be counted after it was read but not before.
-    if body.startswith(_BYTE_ORDER_MARK) or (b"\\" in body and b"\\u005" in body):
+    if body.startswith(_BYTE_ORDER_MARK) or (b"\\" in body and _has_odd_escape(body)):
         raise NotPlain
     # A parser keeps the memory of the largest document it has read, and a new one costs nothing.
     document: Any = simdjson.Parser().parse(body)
@@ -104,6 +103,14 @@ def _read(body: bytes, readers: Mapping[str, Reader]) -> dict[str, Any]:
     if not _has_so_many(body, brackets):
         raise NotPlain
     return values
+
+
+def _has_odd_escape(body: bytes) -> bool:
+    """Whether a bracket is escaped, which is counted after it was read but not before, or a NUL.
+
+    simdjson looks for a key up to its first NUL, so it finds another one's value or none.
+    """
+    return b"\\u005" in body or b"\\u0000" in body
 
 
 def _has_so_many(body: bytes, brackets: int) -> bool:

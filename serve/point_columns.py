@@ -51,8 +51,11 @@ class RowsOf:
     text: tuple[str, ...]
 
     def __get_pydantic_core_schema__(self, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Columns pass as they are; anything else is a list of rows."""
-        rows = handler.generate_schema(list[self.row])  # type: ignore[name-defined]
+        """Columns pass as they are; anything else is a list of rows, read up to the first bad one.
+
+        All that is wrong in a body of wrong rows would take many times the body's memory to tell.
+        """
+        rows = core_schema.list_schema(handler.generate_schema(self.row), strict=True, fail_fast=True)
         return core_schema.no_info_wrap_validator_function(self._validate, rows)
 
     def __call__(self, rows: Any) -> tuple[PointColumns, int]:
@@ -82,18 +85,18 @@ class RowsOf:
         """The bytes to store of an object as simdjson has it, or of None, and the text in it.
 
         Raises:
-            NotPlain: It is no object, or nested more deeply than can be written again.
+            NotPlain: It is no object, has a key twice, or is nested more deeply than can be written again.
         """
         if payload is None:
             return EMPTY_PAYLOAD, None
-        if type(payload) is not simdjson.Object:
-            raise NotPlain
+        keys = keys_of(payload)
         minified: Any = payload.mini
         document: bytes = minified
-        # Few objects have as many brackets as may be nested in each other.
-        if document.count(b"{") + document.count(b"[") > _MAX_PAYLOAD_DEPTH and not _can_be_written(document):
-            raise NotPlain
-        return document, text_of(payload, self.text)
+        # An object in it may have a key twice; few have as many brackets as may be nested in each other.
+        if document.count(b"{") > 1 or document.count(b"[") > _MAX_PAYLOAD_DEPTH:
+            document = _written_again(document)
+        # simdjson raises an exception within for each key that is not there.
+        return document, text_of({key: payload[key] for key in self.text if key in keys}, self.text)
 
     def _fields(self, row: Any) -> tuple[Any, Any, Any]:
         """The id, vector and payload of a row that has each under one of its keys."""
@@ -152,9 +155,8 @@ def encode_object(document: dict[str, Any], *, where: str) -> bytes:
         raise InvalidRequest(f"{where} is nested too deeply.", {"at": where}) from None
 
 
-def _can_be_written(document: bytes) -> bool:
+def _written_again(document: bytes) -> bytes:
     try:
-        orjson.dumps(orjson.loads(document))
+        return orjson.dumps(orjson.loads(document))
     except (TypeError, ValueError):
-        return False
-    return True
+        raise NotPlain from None

@@ -12,18 +12,21 @@ from cluster.proxy.rules import ProxyRules
 from cluster.proxy.sections import Section, parse, render
 
 _DISCONNECT_DISABLED = "x-request-disconnect-disabled"
-# Headers by which callers inside a cluster steer Ray Serve: deadlines, routing, what is watched.
+# Headers by which callers inside a cluster steer Ray Serve: deadlines, routing, what is watched, and what a
+# request is called in its logs. Ray Serve fails, outside of our code, at a name that is no UTF-8.
 STEERING_HEADERS = (
     "x-request-timeout-seconds",
     _DISCONNECT_DISABLED,
     "x-session-id",
     "serve_multiplexed_model_id",
     "serve-multiplexed-model-id",
+    "x-request-id",
 )
 STEERING_PREFIX = "x-serve-router-"
 
-# Methods and paths whose requests change nothing: they are sent again when a gateway dies under them.
-_REPEATABLE = "{ method GET HEAD OPTIONS } || { path_end /search }"
+# Methods and paths whose requests change nothing: they are sent again when a gateway dies under them. What is
+# deleted may be called "search".
+_REPEATABLE = "{ method GET HEAD OPTIONS } || { method POST } { path_end /search }"
 # Asked by whoever wants to know whether the server is alive, also when it is busy.
 _ALIVE = "{ path /healthz }"
 _RECEIVE_TIMEOUT = "30s"

@@ -43,13 +43,13 @@ def compressing(send: Send, accept_encoding: str | None, *, min_bytes: int) -> S
 
 @lru_cache(maxsize=64)
 def takes_gzip(accept_encoding: str) -> bool:
-    """Whether an Accept-Encoding header names gzip, and does not rate it 0."""
+    """Whether an Accept-Encoding header names gzip, or else everything, and does not rate it 0."""
+    taken = {}
     for choice in accept_encoding.lower().split(","):
         name, _, parameters = choice.partition(";")
-        if name.strip() in ("gzip", "x-gzip", "*"):
-            _, _, quality = parameters.partition("q=")
-            return not quality or quality.strip().strip("0") not in ("", ".")
-    return False
+        _, _, quality = parameters.partition("q=")
+        taken[name.strip()] = not quality or quality.strip().strip("0") not in ("", ".")
+    return taken.get("gzip", taken.get("x-gzip", taken.get("*", False)))
 
 
 def _is_worth_it(start: Message, min_bytes: int) -> bool:

@@ -64,7 +64,7 @@ class Gateway:
                     with gateway._lock:
                         gateway.at_once -= 1
 
-            do_POST = do_GET  # noqa: N815  (the base class calls it so)
+            do_POST = do_DELETE = do_PUT = do_PATCH = do_GET  # noqa: N815  (the base class calls it so)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -206,13 +206,13 @@ def test_haproxy_listens_on_its_address_alone_and_keeps_its_arguments(start: Cal
 def test_a_caller_cannot_steer_ray_serve(start: Callable[..., Proxy]) -> None:
     proxy = start(1)
     steering = dict.fromkeys([*STEERING_HEADERS, f"{STEERING_PREFIX}x"], "1")
-    proxy.ask("GET", "/a", headers=steering | {"x-request-id": "mine", "x-other": "kept"})
+    proxy.ask("GET", "/a", headers=steering | {"x-other": "kept"})
     (_, headers, _) = proxy.gateways[0].requests[0]
     # By the one that is left, HAProxy says itself that nobody need watch for clients that leave.
     assert {name: value for name, value in headers.items() if name in steering} == {
         "x-request-disconnect-disabled": "?1"
     }
-    assert (headers["x-request-id"], headers["x-other"]) == ("mine", "kept")
+    assert headers["x-other"] == "kept"
 
 
 def test_ray_serve_has_no_steering_headers_that_are_not_removed() -> None:
@@ -222,6 +222,7 @@ def test_ray_serve_has_no_steering_headers_that_are_not_removed() -> None:
         constants.SERVE_SESSION_ID,
         constants.SERVE_MULTIPLEXED_MODEL_ID,
         constants.SERVE_MULTIPLEXED_MODEL_ID.replace("_", "-"),
+        constants.SERVE_HTTP_REQUEST_ID_HEADER,
     }
     assert theirs == set(STEERING_HEADERS)
     assert constants.SERVE_INGRESS_ROUTER_HEADER_PREFIX == STEERING_PREFIX
@@ -347,6 +348,37 @@ def test_a_search_is_repeated_elsewhere_when_its_gateway_dies_and_an_insert_is_n
     assert (response.status, response.getheader("Retry-After")) == (503, "1")
     assert "may still have been made" in json.loads(body)["error"]
     assert sum(len(gateway.requests) for gateway in proxy.gateways) == 3
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", "/api/v1/collections/search"),
+        ("DELETE", "/api/v1/collections/a/vectors/search"),
+        ("DELETE", "/api/v1/collections/a/vectors/a/search"),
+        ("PUT", "/api/v1/collections/a/search"),
+        ("PATCH", "/api/v1/collections/a/search"),
+        ("POST", "/api/v1/collections?next=/search"),
+    ],
+)
+def test_a_change_whose_path_looks_like_a_search_is_sent_once(
+    start: Callable[..., Proxy], method: str, path: str
+) -> None:
+    proxy = start(2)
+    for gateway in proxy.gateways:
+        gateway.answer = die
+    assert proxy.ask(method, path, b"{}")[0].status == 503
+    assert sum(len(gateway.requests) for gateway in proxy.gateways) == 1
+
+
+def test_a_client_that_names_its_request_in_no_text_is_answered(start: Callable[..., Proxy]) -> None:
+    """Ray Serve decodes the name before our code sees the request, and fails."""
+    proxy = start(1)
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=20) as client:
+        client.sendall(b"GET /a HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: \xff\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+    (_, headers, _) = proxy.gateways[0].requests[0]
+    assert "x-request-id" not in headers
 
 
 def test_without_a_gateway_everything_is_unavailable(start: Callable[..., Proxy]) -> None:

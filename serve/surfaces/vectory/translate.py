@@ -17,6 +17,8 @@ from vectoray.core.model import Hit, IndexKind, IndexOptions, Metric
 from vectoray.embedding import ModelInfo
 
 _MAX_FILTER_DEPTH = 32
+# Every shard looks for every one of them.
+_MAX_FILTER_VALUES = 1000
 
 METRICS: dict[wire.MetricName, Metric] = {
     "cosine": Metric.COSINE,
@@ -82,10 +84,12 @@ def metadata_filter(document: dict[str, Any]) -> Filter | None:
     """Every value of ``document`` is found at its place in the metadata.
 
     Raises:
-        InvalidRequest: A value is a list or an empty object, or the object is nested too deeply.
+        InvalidRequest: A value is a list or an empty object, the object is nested too deeply, or there are
+            too many values.
     """
-    conditions = tuple(_conditions(document, ()))
-    return And(conditions) if conditions else None
+    conditions: list[Filter] = []
+    _add_conditions(document, (), conditions)
+    return And(tuple(conditions)) if conditions else None
 
 
 def query_results(answer: SearchAnswer, body: wire.Query) -> dict[str, object]:
@@ -116,22 +120,22 @@ def _index_config(index: IndexOptions) -> dict[str, int] | None:
     return {"m": index.m, "ef_construction": index.ef_construction, "ef_search": index.ef_search}
 
 
-def _conditions(document: dict[str, Any], path: Path) -> list[Filter]:
+def _add_conditions(document: dict[str, Any], path: Path, conditions: list[Filter]) -> None:
     if len(path) >= _MAX_FILTER_DEPTH:
         raise InvalidRequest(f"'filters' is nested more than {_MAX_FILTER_DEPTH} levels deep.")
-    conditions: list[Filter] = []
     for key, value in document.items():
         where = (*path, key)
+        if len(conditions) >= _MAX_FILTER_VALUES:
+            raise InvalidRequest(f"'filters' has more than {_MAX_FILTER_VALUES} values.")
         if isinstance(value, list) or value == {}:
             raise InvalidRequest(
                 f"filters.{'.'.join(where)} is a list or an empty object; only strings, numbers, booleans, "
                 "null and objects of these can be compared."
             )
         if isinstance(value, dict):
-            conditions += _conditions(value, where)
+            _add_conditions(value, where, conditions)
         else:
             conditions.append(Eq(where, value))
-    return conditions
 
 
 def _result(hit: Hit, metric: Metric, *, include_metadata: bool) -> dict[str, object]:

@@ -70,15 +70,20 @@ def test_strings_in_a_path_need_no_validation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "status"),
+    ("path", "body", "status"),
     [
-        ("/api/collections?limit=2", 200),
-        ("/api/collections?limit=0", 400),
-        ("/api/collections?skip=x&limit=0", 400),
-        ("/api/nothing", 404),
+        ("/api/collections?limit=2", None, 200),
+        ("/api/collections?limit=0", None, 400),
+        ("/api/collections?skip=x&limit=0", None, 400),
+        ("/api/nothing", None, 404),
+        ("/api/collections/a/query", b"", 400),
+        ("/api/collections/a/query", b"null", 400),
+        ("/api/collections/a/query", b"[]", 400),
+        ("/api/collections/a/query", b'{"top_k": 0}', 400),
+        ("/api/collections/a/query", b'{"text": "a"}', 404),
     ],
 )
-async def test_both_ways_answer_alike(path: str, status: int, tmp_path: Any) -> None:
+async def test_both_ways_answer_alike(path: str, body: bytes | None, status: int, tmp_path: Any) -> None:
     """A mount point above the paths, which only FastAPI knows to leave out, shows FastAPI's way."""
 
     async def open_services() -> Services:
@@ -96,11 +101,12 @@ async def test_both_ways_answer_alike(path: str, status: int, tmp_path: Any) -> 
     async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "root_path": "/mounted"}, receive, send)
 
+    method = "GET" if body is None else "POST"
     async with running(app) as client:
-        direct = await client.get(path)
+        direct = await client.request(method, path, content=body)
         transport = httpx.ASGITransport(app=mounted)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as other:
-            fastapi = await other.get(path)
+            fastapi = await other.request(method, path, content=body)
     assert (direct.status_code, direct.json()) == (status, fastapi.json())
     assert fastapi.status_code == status
 

@@ -103,6 +103,12 @@ TEXTS = [
     '{"vector": [1], "text": "\\ud800"}',
     '{"vector": [1], "filters": {"a": [1]}}',
     '{"vector": [1]} x',
+    '{"vector": [1], "x\\u0000": 1}',
+    '{"vector": [1], "text": "a", "text\\u0000": "b", "filters": {"a": 1, "a\\u0000": 2}}',
+    '{"vector": [1], "filters": {"a": 1, "a": 2}}',
+    '{"vectors": [{"id": "a", "vector": [1], "id\\u0000": "b", "vector\\u0000": [2]}]}',
+    '{"vectors": [{"id": "a", "vector": [1], "payload": {"content": "a", "content": "b"}}]}',
+    '{"vectors": [{"id": "a", "vector": [1], "payload": {"content": {"k": 1, "k": 2}}}]}',
     '\ufeff{"vector": [1]}',
     '{"vector": [1], "text": "\x01"}',
     '{"vectors": [{"id": "a", "vector": [[1]], "payload": {"x": "\\u005b"}}]}',
@@ -147,3 +153,18 @@ def test_vectors_are_read_without_python_numbers() -> None:
     assert isinstance(columns.vectors, np.ndarray)
     assert columns.vectors.shape == (1, 2)
     assert (columns.ids, columns.payloads, columns.texts) == (["a["], [b'{"t":["["],"text":"x"}'], ["x"])
+
+
+def test_a_key_that_is_there_twice_is_stored_once() -> None:
+    payload = b'{"content": "a", "content": "b", "x": {"y": 1, "y": 2}}'
+    body = b'{"vectors": [{"id": "a", "vector": [1], "payload": %s}]}' % payload
+    [stored] = wire.InsertVectors.model_validate(decode_json(body, wire.InsertVectors)).vectors.payloads
+    assert stored == b'{"content":"b","x":{"y":2}}'
+
+
+@pytest.mark.parametrize("row", [b"{}", b"1"])
+def test_a_body_of_wrong_rows_has_as_many_faults_as_its_first(row: bytes) -> None:
+    body = b'{"vectors": [%s]}' % b",".join([row] * 100_000)
+    with pytest.raises(ValidationError) as caught:
+        wire.InsertVectors.model_validate(decode_json(body, wire.InsertVectors))
+    assert {fault["loc"][:2] for fault in caught.value.errors()} == {("vectors", 0)}

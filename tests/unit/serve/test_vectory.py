@@ -34,6 +34,19 @@ def test_filters_that_cannot_be_compared_are_refused(document: dict[str, Any]) -
         translate.metadata_filter(document)
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_filters_have_so_many_values_and_no_more(*, nested: bool) -> None:
+    def filters(count: int) -> dict[str, Any]:
+        values: dict[str, Any] = {f"k{number}": number for number in range(count)}
+        return {"a": values, "b": {}} if nested and count > 1000 else values
+
+    found = translate.metadata_filter(filters(1000))
+    assert isinstance(found, And)
+    assert len(found.conditions) == 1000
+    with pytest.raises(InvalidRequest, match="more than 1000 values"):
+        translate.metadata_filter(filters(1001))
+
+
 @pytest.mark.parametrize(("depth", "good"), [(32, True), (33, False), (900, False)])
 def test_filters_nest_so_deep_and_no_deeper(depth: int, *, good: bool) -> None:
     document: Any = 1
