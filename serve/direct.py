@@ -4,6 +4,7 @@ FastAPI declares them, documents them and answers for paths that are not there. 
 a handler takes longer than a search. See docs/adr/0020.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from serve.wire_types import WireModel
 from vectoray.core.errors import VectorayError
 
 Fault = Mapping[str, Any]
+
+# Bodies up to this size are decoded in about a millisecond; others must not hold up who else is served.
+_SMALL_BYTES = 256 * 1024
 
 # What a handler may ask for besides path, query and body, and where it is in the request's state.
 _FROM_STATE = {deps.caller_of: "principal", deps.services_of: "services"}
@@ -84,9 +88,12 @@ class DirectHandler:
             name, model = self.body
             body = await read_body(receive)
             started_s = time.perf_counter()
-            document = decode_body(body, state["headers"].get("content-type"), model)
+            content_type = state["headers"].get("content-type")
             try:
-                arguments[name] = model.__pydantic_validator__.validate_python(document, from_attributes=True)
+                if len(body) <= _SMALL_BYTES:
+                    arguments[name] = _decoded(body, content_type, model)
+                else:
+                    arguments[name] = await asyncio.to_thread(_decoded, body, content_type, model)
             except ValidationError as error:
                 found = error.errors(include_url=False, include_input=False)
                 faults += [{**fault, "loc": ("body", *fault["loc"])} for fault in found]
@@ -180,6 +187,12 @@ def _parameters(
         declared.query_params, QueryParams(scope["query_string"])
     )
     return {**from_path, **from_query}, [*path_faults, *query_faults]
+
+
+def _decoded(body: bytes, content_type: str | None, model: type[WireModel]) -> WireModel:
+    document = decode_body(body, content_type, model)
+    valid: WireModel = model.__pydantic_validator__.validate_python(document, from_attributes=True)
+    return valid
 
 
 def _body_of(route: APIRoute) -> tuple[str, type[WireModel]] | None:

@@ -157,7 +157,7 @@ class Graph:
             The rows, int64, nearest first, and their distances in the graph's own numbers, float32.
         """
         found = self._index.search(self._encoded(query), count, threads=1)
-        return found.keys.astype(np.int64), found.distances
+        return found.keys.view(np.int64), found.distances
 
     def hashes(self, vectors: FloatMatrix) -> npt.NDArray[np.uint64]:
         """Equal where the graph's numbers are: uint64, shape (n,). By XXH3-64 of them."""

@@ -19,6 +19,7 @@ from vectoray.core.hybrid import Candidate, HybridQuery
 from vectoray.core.model import FloatMatrix, FloatVector, Hit, Metric, SearchQuery, SearchResult
 
 Rows = npt.NDArray[np.int64]
+_NO_ROWS: Rows = np.empty(0, dtype=np.int64)
 
 # Numbers of vectors compared one by one: a few milliseconds' worth, at about one a nanosecond.
 _QUICK_NUMBERS = 4_000_000
@@ -172,7 +173,7 @@ def _nearest(
             columns.append((segment.vectors, segment.lengths))
             found.append(segment.candidates(wanted, live.killed_at, matches))
         columns.append((head.vectors[: head.tail_rows], head.lengths[: head.tail_rows]))
-        found.append(Found(np.flatnonzero(tail_mask(head, condition, key))))
+        found.append(Found(np.flatnonzero(tail_mask(head, condition, key)) if head.tail_rows else _NO_ROWS))
     rows = contenders(metric, found, k)
     return scoring.best(
         metric, vector, [Candidates(*of, some) for of, some in zip(columns, rows, strict=True)], k

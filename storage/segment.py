@@ -223,7 +223,8 @@ class Segment:
             alive = killed_at[rows] > wanted.seq
             if matches is not None:
                 alive &= matches.mask[rows]
-            rows, distances = rows[alive], distances[alive]
+            if not alive.all():
+                rows, distances = rows[alive], distances[alive]
             if len(rows) >= wanted.k:
                 return Found(rows, distances, rounding_error(self._largest_component, wanted.largest))
             count *= 4

@@ -1,14 +1,16 @@
 """Which handlers are called directly, and that the others are called by FastAPI with the same result."""
 
+import threading
 from typing import Annotated, Any
 
 import httpx
 import pytest
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.routing import APIRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from cluster.local_engine import LocalEngine
+from serve import direct
 from serve.app import SURFACES, build_app
 from serve.body import decode_body
 from serve.deps import Caller
@@ -16,7 +18,9 @@ from serve.direct import DirectHandler, direct_handler
 from serve.service.limits import CollectionDefaults, Limits
 from serve.services import Services
 from serve.settings import ServeSettings
+from serve.surfaces.vectorizer.surface import VECTORIZER
 from serve.surfaces.vectory.wire import Query as Question
+from serve.wire_types import WireModel
 from storage.catalog import Catalog
 from tests.contract.conftest import LetterEmbedder, running
 from vectoray.core.errors import InvalidRequest
@@ -115,3 +119,33 @@ def test_a_body_of_another_type_is_refused_with_the_types_that_pass() -> None:
     with pytest.raises(InvalidRequest, match=r"must be JSON.*application/msgpack") as caught:
         decode_body(b"{}", "text/plain", Question)
     assert "arrow" not in caught.value.message
+
+
+@pytest.mark.parametrize(("size_bytes", "elsewhere"), [(100, False), (300_000, True)])
+async def test_a_large_body_is_decoded_where_it_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+    size_bytes: int,
+    elsewhere: bool,  # noqa: FBT001
+) -> None:
+    threads: list[bool] = []
+    def observed(body: bytes, content_type: str | None, model: type[WireModel]) -> object:
+        threads.append(threading.current_thread() is not threading.main_thread())
+        return decode_body(body, content_type, model)
+
+    monkeypatch.setattr(direct, "decode_body", observed)
+    body = b'{"vector":[1],"pad":"%s"}' % (b"x" * size_bytes)
+    [handler] = [
+        found
+        for route in VECTORIZER.router.routes
+        if isinstance(route, APIRoute) and route.name == "search" and (found := direct_handler(route))
+    ]
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    with pytest.raises(KeyError):
+        # Nobody has been told who calls, so it ends after the body.
+        await handler.respond(
+            {"type": "http", "state": {"headers": {}}, "query_string": b""}, receive, {"collection_name": "c"}
+        )
+    assert threads == [elsewhere]
