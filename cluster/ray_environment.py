@@ -8,6 +8,8 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from cluster.ports import free_port
+
 # Requests and answers of a shard; Ray's default of 4 MB is less than one allowed request body.
 _MAX_MESSAGE_BYTES = 512 * 2**20
 
@@ -62,13 +64,11 @@ def make_token(path: Path) -> None:
     temporary.rename(path)
 
 
-def serve_variables(port: int, fallback_port: int, cpus: int, proxy: Mapping[str, str]) -> dict[str, str]:
+def serve_variables(port: int, cpus: int, proxy: Mapping[str, str]) -> dict[str, str]:
     """What Ray Serve reads in all of its processes.
 
     Args:
         port: Where the server listens.
-        fallback_port: A free port of 127.0.0.1 for Ray Serve's own proxy, which stands in for HAProxy's
-            gateways while there are none.
         cpus: How many this machine has for the server.
         proxy: Those of HAProxy's folder.
     """
@@ -76,20 +76,23 @@ def serve_variables(port: int, fallback_port: int, cpus: int, proxy: Mapping[str
     return {
         **_SERVE_VARIABLES,
         **proxy,
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback_port),
+        # For Ray Serve's own proxy, which stands in for the gateways while there are none. Not one of those
+        # that the kernel gives out: Ray's other processes ask for many of these before it is opened.
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port(first_port + _GATEWAY_PORTS - 1)),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first_port),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first_port + _GATEWAY_PORTS),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first_port + _GATEWAY_PORTS - 2),
         # One thread passes on tens of thousands of requests a second.
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(max(cpus // 4, 1), 4)),
     }
 
 
-def apply(token_path: Path, serve: Mapping[str, str] | None = None) -> None:
+def apply(token_path: Path, serve: Mapping[str, str] | None = None, *, several_nodes: bool = False) -> None:
     """Set the variables in this process; its children inherit them.
 
     Args:
         token_path: File of the secret that Ray's ports ask for.
         serve: What `serve_variables` gave, in the process that starts Ray Serve.
+        several_nodes: Whether other nodes may join, so that Ray must be reachable by them.
     """
     os.environ.pop("RAY_ADDRESS", None)
     os.environ.pop("RAY_AUTH_TOKEN", None)
@@ -100,7 +103,7 @@ def apply(token_path: Path, serve: Mapping[str, str] | None = None) -> None:
     os.environ["REPORTER_UPDATE_INTERVAL_MS"] = "15000"
     # Ray would let every worker give way to any other program, and those that answer requests are workers.
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  (as Ray spells it)
-    # The node's address is then 127.0.0.1, and all that Ray opens listens there alone. Named after the
+    # With 0 the node's address is 127.0.0.1, and all that Ray opens listens there alone. Named after the
     # systems on which it is Ray's default.
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "1" if several_nodes else "0"
     os.environ.update(_SERVE_VARIABLES if serve is None else serve)

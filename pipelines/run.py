@@ -78,7 +78,7 @@ def _run_on_ray(  # noqa: PLR0917
     pipelines: PipelineSettings,
     report: Report,
 ) -> None:
-    ray_environment.apply(Path(server.ray_token_path))
+    ray_environment.apply(Path(server.ray_token_path), several_nodes=cluster.pin_shard_hosts)
     # Ray's C++ parts would print warnings of their own between the progress bars.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     # Ray reads its environment when it is imported.

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from cluster import ray_environment
-from cluster.ports import free_port
 from cluster.proxy.folder import ProxyFolder, proxy_folder
 from cluster.server_file import ServerFile
 from serve.config import Settings
@@ -56,11 +55,10 @@ def run(read_settings: Callable[[], Settings], wishes: Wishes) -> None:
         with proxy_folder(data_dir / "run" / "proxy") as folder:
             variables = ray_environment.serve_variables(
                 settings.serve.port,
-                fallback_port=free_port(0),
                 cpus=settings.cluster.cpus,
                 proxy=folder.variables(),
             )
-            ray_environment.apply(token_path, variables)
+            ray_environment.apply(token_path, variables, several_nodes=settings.cluster.pin_shard_hosts)
             _Server(settings, folder, token_path, variables).run(read_settings, wishes)
     finally:
         ServerFile.remove(data_dir)
