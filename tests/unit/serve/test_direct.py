@@ -128,6 +128,7 @@ async def test_a_large_body_is_decoded_where_it_holds_up_nobody(
     elsewhere: bool,  # noqa: FBT001
 ) -> None:
     threads: list[bool] = []
+
     def observed(body: bytes, content_type: str | None, model: type[WireModel]) -> object:
         threads.append(threading.current_thread() is not threading.main_thread())
         return decode_body(body, content_type, model)
