@@ -7,13 +7,13 @@ import asyncio
 import contextvars
 import itertools
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import psutil
-import ray
-import ray.util.metrics
 import structlog
 
 _log = structlog.get_logger(__name__)
@@ -46,18 +46,19 @@ SECONDS = (
 class _Metric:
     """A metric of Ray that is made when its first value comes: before Ray is joined there can be none."""
 
-    def __init__(
-        self, kind: type[Any], name: str, description: str, tags: Sequence[str], **options: Any
-    ) -> None:
+    def __init__(self, kind: str, name: str, description: str, tags: Sequence[str], **options: Any) -> None:
         self.name, self.description, self.tags = name, description, tuple(tags)
-        self._make: Callable[[], Any] = lambda: kind(
+        self._make: Callable[[], Any] = lambda: getattr(import_module("ray.util.metrics"), kind)(
             name, description=description, tag_keys=tuple(tags), **options
         )
         self._made: Any = None
 
     def _metric(self) -> Any:
-        if self._made is None and ray.is_initialized():
-            self._made = self._make()
+        if self._made is None:
+            # Not imported here: Ray reads its environment then, which is set by whoever wants a Ray.
+            ray = sys.modules.get("ray")
+            if ray is not None and ray.is_initialized():
+                self._made = self._make()
         return self._made
 
 
@@ -75,7 +76,7 @@ class Histogram(_Metric):
             tags: Names of its labels; few values each.
             boundaries: Upper ends of the buckets.
         """
-        super().__init__(ray.util.metrics.Histogram, name, description, tags, boundaries=list(boundaries))
+        super().__init__("Histogram", name, description, tags, boundaries=list(boundaries))
 
     def observe(self, value: float, tags: dict[str, str] | None = None) -> None:
         """Take in one value."""
@@ -89,7 +90,7 @@ class Gauge(_Metric):
 
     def __init__(self, name: str, description: str, tags: Sequence[str] = ()) -> None:
         """Declare it, as a `Histogram`."""
-        super().__init__(ray.util.metrics.Gauge, name, description, tags)
+        super().__init__("Gauge", name, description, tags)
 
     def set(self, value: float, tags: dict[str, str] | None = None) -> None:
         """Say the value now."""
