@@ -47,7 +47,6 @@ class _Metric:
     """A metric of Ray that is made when its first value comes: before Ray is joined there can be none."""
 
     def __init__(self, kind: str, name: str, description: str, tags: Sequence[str], **options: Any) -> None:
-        self.name, self.description, self.tags = name, description, tuple(tags)
         self._make: Callable[[], Any] = lambda: getattr(import_module("ray.util.metrics"), kind)(
             name, description=description, tag_keys=tuple(tags), **options
         )

@@ -16,7 +16,8 @@ import simdjson
 
 from serve.arrow_structs import encode_structs
 from serve.json_body import UNREADABLE
-from serve.point_columns import PointColumns, RowsOf, encode_object, text_of
+from serve.point_columns import RowsOf, encode_object, text_of
+from serve.service.points import NewPoints
 from vectoray.core.errors import InvalidRequest
 from vectoray.core.model import EMPTY_PAYLOAD, FloatMatrix, FloatVector
 
@@ -28,7 +29,7 @@ _BATCH_COMPRESSION = 3
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
-def decode_arrow(body: bytes, model: Any) -> dict[str, PointColumns]:
+def decode_arrow(body: bytes, model: Any) -> dict[str, NewPoints]:
     """The rows of a stream as ``model.arrow_rows``.
 
     Memory: a small multiple of the body. Compressed streams and dictionaries, which could be of any size once
@@ -54,7 +55,7 @@ def decode_arrow(body: bytes, model: Any) -> dict[str, PointColumns]:
         raise InvalidRequest(f"{at} is null.", {"at": at})
     payloads, texts = _payloads(table, where, rows)
     given = _strings(table, "text")
-    columns = PointColumns(
+    columns = NewPoints(
         ids=[point_id for point_id in ids if point_id is not None],
         vectors=_vectors(table, where),
         payloads=payloads,

@@ -11,6 +11,7 @@ from pydantic import GetCoreSchemaHandler, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema, core_schema
 
 from serve.json_body import NotPlain, keys_of, to_float32
+from serve.service.points import NewPoints
 from vectoray.core.errors import InvalidRequest
 from vectoray.core.model import EMPTY_PAYLOAD, FloatMatrix, FloatVector
 
@@ -19,24 +20,8 @@ _MAX_PAYLOAD_DEPTH = 250
 
 
 @dataclass(frozen=True, slots=True)
-class PointColumns:
-    """Points in columns of equal length; ids, lengths and values of vectors are for the service to check.
-
-    Attributes:
-        vectors: float32, shape (n, d); rows of shape (d,) where their lengths differ.
-        payloads: JSON objects as UTF-8 bytes.
-        texts: What full-text search sees, or None.
-    """
-
-    ids: Sequence[str]
-    vectors: FloatMatrix | Sequence[FloatVector]
-    payloads: Sequence[bytes]
-    texts: Sequence[str | None]
-
-
-@dataclass(frozen=True, slots=True)
 class RowsOf:
-    """Annotates a `PointColumns` field: how its rows are written. In OpenAPI it is a list of ``row``.
+    """Annotates a `NewPoints` field: how its rows are written. In OpenAPI it is a list of ``row``.
 
     Attributes:
         row: The wire model of a row; it validates what is not of the simple form.
@@ -58,7 +43,7 @@ class RowsOf:
         rows = core_schema.list_schema(handler.generate_schema(self.row), strict=True, fail_fast=True)
         return core_schema.no_info_wrap_validator_function(self._validate, rows)
 
-    def __call__(self, rows: Any) -> tuple[PointColumns, int]:
+    def __call__(self, rows: Any) -> tuple[NewPoints, int]:
         """Read a JSON list of rows; a `serve.json_body.Reader`."""
         if type(rows) is not simdjson.Array:
             raise NotPlain
@@ -79,7 +64,7 @@ class RowsOf:
                 vectors.append(to_float32(vector))
                 payloads.append(document)
                 texts.append(text)
-        return PointColumns(ids, as_matrix(vectors), payloads, texts), brackets
+        return NewPoints(ids, as_matrix(vectors), payloads, texts), brackets
 
     def payload_of(self, payload: Any) -> tuple[bytes, str | None]:
         """The bytes to store of an object as simdjson has it, or of None, and the text in it.
@@ -114,12 +99,12 @@ class RowsOf:
                 payload = row[key]
         return point_id, vector, payload
 
-    def _validate(self, value: Any, validate_rows: ValidatorFunctionWrapHandler) -> PointColumns:
-        if isinstance(value, PointColumns):
+    def _validate(self, value: Any, validate_rows: ValidatorFunctionWrapHandler) -> NewPoints:
+        if isinstance(value, NewPoints):
             return value
         rows = validate_rows(value)
         payloads = [getattr(row, self.payload[0]) for row in rows]
-        return PointColumns(
+        return NewPoints(
             ids=[row.id for row in rows],
             vectors=as_matrix([getattr(row, self.vector[0]) for row in rows]),
             payloads=[

@@ -5,7 +5,6 @@ import numpy as np
 from serve.answer import stored_json
 from serve.service.collections import CollectionView, NewCollection
 from serve.service.health import Health
-from serve.service.points import NewPoints
 from serve.service.search import SearchAnswer, SearchRequest
 from serve.surfaces.vectorizer import wire
 from vectoray.core.model import Hit, IndexOptions, Metric, Point
@@ -50,12 +49,6 @@ def collection_info(view: CollectionView) -> wire.CollectionInfo:
         created_at=view.collection.created_at,
         updated_at=view.updated_at,
     )
-
-
-def new_points(body: wire.InsertVectors) -> NewPoints:
-    """Points to insert."""
-    rows = body.vectors
-    return NewPoints(ids=rows.ids, vectors=rows.vectors, payloads=rows.payloads, texts=rows.texts)
 
 
 def stored_vector(point: Point) -> dict[str, object]:

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from serve.json_body import Reader, read_vector
-from serve.point_columns import PointColumns, RowsOf
+from serve.point_columns import RowsOf
+from serve.service.points import NewPoints
 from serve.wire_types import Vector, WireModel, one_spelling
 
 MetricName = Literal["cosine", "euclidean", "dotproduct"]
@@ -59,7 +60,7 @@ class InsertVectors(WireModel):
     binary_keys: ClassVar[frozenset[str]] = frozenset(("vector", "data"))
     arrow_rows: ClassVar[str | None] = "vectors"
 
-    vectors: Annotated[PointColumns, ROWS]
+    vectors: Annotated[NewPoints, ROWS]
 
 
 class Search(WireModel):

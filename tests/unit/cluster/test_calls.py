@@ -34,6 +34,20 @@ def write(point_id: str, shard: int = 0, within_s: float = 10) -> Call:
     return Call("upsert", (DOCS, {shard: batch_of([point_id])}), within_s)
 
 
+def hold_appends(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Let every write to a log wait. Returns what is set when one does, and what lets them go on."""
+    stuck, released = threading.Event(), threading.Event()
+    append = WriteLog.append
+
+    def held(log: WriteLog, records: Any) -> None:
+        stuck.set()
+        released.wait()
+        append(log, records)
+
+    monkeypatch.setattr(WriteLog, "append", held)
+    return stuck, released
+
+
 async def test_calls_that_come_together_are_answered_in_order_each_by_itself(
     host: OpenShards,
 ) -> None:
@@ -77,15 +91,7 @@ async def test_a_host_says_for_how_long_its_writes_have_not_come_through(
 ) -> None:
     assert (await answer(host, write("a"))) == [1]
     assert host.stuck_s == 0
-    stuck, released = threading.Event(), threading.Event()
-    append = WriteLog.append
-
-    def held(log: WriteLog, records: Any) -> None:
-        stuck.set()
-        released.wait()
-        append(log, records)
-
-    monkeypatch.setattr(WriteLog, "append", held)
+    stuck, released = hold_appends(monkeypatch)
     waiting = asyncio.create_task(answer(host, write("b")))
     await asyncio.to_thread(stuck.wait)
     first = host.stuck_s
@@ -100,15 +106,7 @@ async def test_a_call_that_nobody_waits_for_any_longer_is_given_up(
     host: OpenShards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (await answer(host, write("a"))) == [1]
-    stuck, released = threading.Event(), threading.Event()
-    append = WriteLog.append
-
-    def held(log: WriteLog, records: Any) -> None:
-        stuck.set()
-        released.wait()
-        append(log, records)
-
-    monkeypatch.setattr(WriteLog, "append", held)
+    stuck, released = hold_appends(monkeypatch)
     first = asyncio.create_task(answer(host, write("b")))
     await asyncio.to_thread(stuck.wait)
     # It waits behind the first one, and never begins.

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from serve.arrow_body import decode_arrow
-from serve.point_columns import PointColumns
+from serve.service.points import NewPoints
 from serve.surfaces.vectorizer import wire
 from vectoray.core.errors import InvalidRequest
 
@@ -26,7 +26,7 @@ def stream(columns: dict[str, Any], *, metadata: dict[str, str] | None = None, *
     return sink.getvalue()
 
 
-def rows_of(body: bytes) -> PointColumns:
+def rows_of(body: bytes) -> NewPoints:
     return decode_arrow(body, wire.InsertVectors)["vectors"]
 
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from serve import json_body
 from serve.json_body import NotPlain, decode_json
-from serve.point_columns import PointColumns
-from serve.surfaces.vectorizer import translate, wire
+from serve.service.points import NewPoints
+from serve.surfaces.vectorizer import wire
 from serve.surfaces.vectory.wire import Query
 from vectoray.core.errors import InvalidRequest
 
@@ -38,7 +38,7 @@ def outcome(body: bytes, model: Any) -> Any:
         validated = model.model_validate(decode_json(body, model))
         if model is not wire.InsertVectors:
             return validated.model_dump()
-        points = translate.new_points(validated)
+        points = validated.vectors
     except InvalidRequest as error:
         return error.message
     except ValidationError as error:
@@ -149,7 +149,7 @@ def test_vectors_are_read_without_python_numbers() -> None:
     assert search["vector"].dtype == np.float32
     assert search["limit"] == 3
     columns = insert["vectors"]
-    assert isinstance(columns, PointColumns)
+    assert isinstance(columns, NewPoints)
     assert isinstance(columns.vectors, np.ndarray)
     assert columns.vectors.shape == (1, 2)
     assert (columns.ids, columns.payloads, columns.texts) == (["a["], [b'{"t":["["],"text":"x"}'], ["x"])

@@ -70,7 +70,7 @@ def test_points_come_in_columns() -> None:
     body = wire.InsertVectors.model_validate(
         {"vectors": [{"id": "a", "vector": [1], "payload": {"text": "é"}}, {"id": "b", "vector": [2]}]}
     )
-    points = translate.new_points(body)
+    points = body.vectors
     assert (points.ids, points.payloads, points.texts) == (
         ["a", "b"],
         ['{"text":"é"}'.encode(), b"{}"],
