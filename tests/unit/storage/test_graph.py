@@ -48,7 +48,7 @@ def test_a_graph_s_distances_are_as_near_to_the_exact_ones_as_it_is_said(
     exact = 1 - scoring.exact_scores(Metric.COSINE, query, vectors)[found]
     error = rounding_error(scoring.largest_component(vectors), float(np.abs(query).max()))
     assert np.abs(distances - exact).max() <= error
-    # Not so wide that it says nothing: with int8 a third of it is used, by chance alone.
+    # Not so wide that it says nothing.
     assert numbers is not GraphType.I8 or np.abs(distances - exact).max() >= 0.1 * error
 
 
