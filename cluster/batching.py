@@ -9,10 +9,12 @@ import copy
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar, cast
 
 import structlog
 
+from vectoray.core.deadlines import Deadlines
 from vectoray.core.errors import InternalError, Overloaded, ShardUnavailable, VectorayError
 
 _log = structlog.get_logger(__name__)
@@ -70,6 +72,7 @@ class Batcher(Generic[_Item, _Answer]):
             observe: Told the number of requests of each call.
         """
         self._send, self._limits, self._timeout_s, self._observe = send, limits, timeout_s, observe
+        self._deadlines = Deadlines(timeout_s)
         self._waiting: deque[_Waiting[_Item, _Answer]] = deque()
         self._calls: set[asyncio.Task[None]] = set()
 
@@ -95,6 +98,7 @@ class Batcher(Generic[_Item, _Answer]):
             raise Overloaded("Too many requests are waiting; try again in a moment.")
         loop = asyncio.get_running_loop()
         waiting = _Waiting[_Item, _Answer](item, size_bytes, loop.create_future())
+        deadline = self._deadlines.start(partial(self._expire, waiting))
         self._waiting.append(waiting)
         if len(self._calls) < self._limits.calls:
             # An empty context: Ray Serve cancels the calls of a task that inherits a cancelled request's.
@@ -103,16 +107,20 @@ class Batcher(Generic[_Item, _Answer]):
             # For one that is cancelled before it begins.
             call.add_done_callback(self._calls.discard)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await waiting.answer
-        except TimeoutError:
-            raise ShardUnavailable(
-                f"A part of the cluster did not answer within {self._timeout_s:g} s; try again."
-            ) from None
+            return await waiting.answer
         finally:
+            self._deadlines.stop(deadline)
             if not waiting.is_taken:
                 # What nobody waits for any longer must not keep others out, nor hold its bytes.
                 self._waiting.remove(waiting)
+
+    def _expire(self, waiting: _Waiting[_Item, _Answer]) -> None:
+        if not waiting.answer.done():
+            waiting.answer.set_exception(
+                ShardUnavailable(
+                    f"A part of the cluster did not answer within {self._timeout_s:g} s; try again."
+                )
+            )
 
     async def _run(self) -> None:
         try:

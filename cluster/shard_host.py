@@ -90,6 +90,8 @@ def shard_host_app(number: int, data_dir: Path, storage: StorageSettings, cluste
         health_check_timeout_s=5,
         graceful_shutdown_wait_loop_s=0.2,
         graceful_shutdown_timeout_s=20,
+        # Ray Serve would write a line for each call.
+        logging_config={"enable_access_log": False, "log_level": "WARNING"},
         ray_actor_options={"num_cpus": 0, "resources": pinned_to},
     )(ShardHostReplica)
     return deployment.bind(data_dir, storage, stuck_owner_s=cluster.stuck_owner_s)

@@ -98,6 +98,36 @@ def graph_type(metric: Metric, options: IndexOptions) -> GraphType:
     return GraphType.I8 if metric is Metric.COSINE else GraphType.F32
 
 
+class GraphQuery:
+    """A query as graphs take it; worked out once, however many are asked.
+
+    Attributes:
+        direction: float32, shape (dimension,). Of length 1 or 0 under cosine, else the query as it is.
+        largest: Its largest component, at least 0.
+    """
+
+    __slots__ = ("_int8", "direction", "largest")
+
+    def __init__(self, metric: Metric, vector: FloatVector) -> None:
+        """Prepare a query.
+
+        Args:
+            metric: The collection's.
+            vector: float32, shape (dimension,).
+        """
+        self.direction = scoring.direction(vector) if metric is Metric.COSINE else vector
+        self.largest = float(np.abs(self.direction).max())
+        self._int8: npt.NDArray[np.int8] | None = None
+
+    def numbers(self, kind: GraphType) -> npt.NDArray[Any]:
+        """The numbers that a graph of this type compares with its own."""
+        if kind is not GraphType.I8:
+            return self.direction
+        if self._int8 is None:
+            self._int8 = _int8_of(self.direction, self.largest)
+        return self._int8
+
+
 class Graph:
     """A usearch graph whose keys are rows."""
 
@@ -146,17 +176,17 @@ class Graph:
     def __len__(self) -> int:
         return len(self._index)
 
-    def candidates(self, query: FloatVector, count: int) -> tuple[Rows, FloatVector]:
+    def candidates(self, query: GraphQuery, count: int) -> tuple[Rows, FloatVector]:
         """About the ``count`` rows nearest to a query.
 
         Args:
-            query: float32, shape (dimension,); under cosine a direction, see `scoring.unit`.
+            query: What to look for.
             count: How many.
 
         Returns:
             The rows, int64, nearest first, and their distances in the graph's own numbers, float32.
         """
-        found = self._index.search(self._encoded(query), count, threads=1)
+        found = self._index.search(query.numbers(self._type), count, threads=1)
         return found.keys.view(np.int64), found.distances
 
     def hashes(self, vectors: FloatMatrix) -> npt.NDArray[np.uint64]:
@@ -244,7 +274,7 @@ class Graph:
             if should_stop():
                 raise BuildStoppedError
             query = np.array(vectors[row])
-            asked = scoring.unit(query) if self._metric is Metric.COSINE else query
+            asked = GraphQuery(self._metric, query)
             got = self.candidates(asked, max(self._ef_search, _SELF_RECALL_TOP))[0][:_SELF_RECALL_TOP]
             best = scoring.exact_scores(self._metric, query, self._best_rows(query, row, vectors, lengths))
             scores = scoring.exact_scores(self._metric, query, vectors[got])
@@ -268,6 +298,11 @@ class Graph:
         """Vectors as the graph takes them: float32, or int8 scaled by each one's largest component."""
         if self._type is not GraphType.I8:
             return vectors
-        largest = np.maximum(vectors.max(axis=-1, keepdims=True), -vectors.min(axis=-1, keepdims=True))
-        # A vector of zeros stays one.
-        return np.rint(vectors * (_INT8_MAX / np.maximum(largest, _LEAST))).astype(np.int8)
+        return _int8_of(
+            vectors, np.maximum(vectors.max(axis=1, keepdims=True), -vectors.min(axis=1, keepdims=True))
+        )
+
+
+def _int8_of(vectors: npt.NDArray[np.float32], largest: Any) -> npt.NDArray[np.int8]:
+    # A vector of zeros stays one.
+    return np.rint(vectors * (_INT8_MAX / np.maximum(largest, _LEAST))).astype(np.int8)

@@ -126,16 +126,19 @@ def best(metric: Metric, query: FloatVector, parts: Sequence[Candidates], k: int
         k: How many, at least 1.
     """
     near = _near(metric, query, parts, k)
-    scored = [
-        Scored(rows, exact_scores(metric, query, part.vectors[rows]) if len(rows) else _NO_SCORES)
-        for part, rows in zip(parts, near, strict=True)
-    ]
-    some = [part.scores for part in scored if len(part.scores)]
-    if sum(map(len, some)) <= k:
-        return scored
-    scores = some[0] if len(some) == 1 else np.concatenate(some)
-    kth = np.partition(scores, len(scores) - k)[len(scores) - k]
-    return [Scored(rows[scores >= kth], scores[scores >= kth]) for rows, scores in scored]
+    vectors = [part.vectors[rows] for part, rows in zip(parts, near, strict=True) if len(rows)]
+    if not vectors:
+        return [Scored(rows, _NO_SCORES) for rows in near]
+    # All together: for the few rows of one part, the steps of it would take longer than the products.
+    scores = exact_scores(metric, query, vectors[0] if len(vectors) == 1 else np.concatenate(vectors))
+    kth = -np.inf if len(scores) <= k else np.partition(scores, len(scores) - k)[len(scores) - k]
+    scored, start = [], 0
+    for rows in near:
+        of_part = scores[start : start + len(rows)]
+        start += len(rows)
+        is_best = of_part >= kth
+        scored.append(Scored(rows[is_best], of_part[is_best]))
+    return scored
 
 
 def scan(

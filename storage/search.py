@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from storage import scoring
 from storage.bm25 import text_scores
-from storage.graph import Found, contenders
+from storage.graph import Found, GraphQuery, contenders
 from storage.head import Head, LiveSegment, segment_mask, tail_mask
 from storage.match_cache import key_of
 from storage.scoring import Candidates, Scored
@@ -159,14 +159,11 @@ def _nearest(
     """Of each part, the rows that are among the best ``k`` of all by vector, with all that tie."""
     # One more than there are would be asked of the graphs in vain.
     k = min(k, sum(head.points for head in heads) + 1)
-    direction, largest = vector, 1.0
-    if metric is Metric.COSINE:
-        direction = scoring.direction(vector)
-        largest = float(np.abs(direction).max())
+    asked = GraphQuery(metric, vector)
     key = "" if condition is None else key_of(condition)
     columns, found = [], []
     for head in heads:
-        wanted = Wanted(vector, direction, k, head.seq, shards, largest)
+        wanted = Wanted(asked, k, head.seq, shards)
         for live in head.segments:
             segment = live.segment
             matches = None if condition is None else segment.matching(condition, key)

@@ -5,9 +5,9 @@ the table, and can be rebuilt from them.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import pyarrow as pa
 from storage import segment_files
 from storage.columns import BytesColumn, numbers
 from storage.filter_index import FilterIndex, matching_rows
-from storage.graph import Found, Graph, rounding_error
+from storage.graph import Found, Graph, GraphQuery, rounding_error
 from storage.match_cache import MatchCache, Matches
 from storage.records import hash_id
 from storage.rows import SegmentRows
@@ -34,25 +34,20 @@ _FILTER_SURPLUS = 2.0
 _CANDIDATE_COST = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What a search wants of each segment.
 
     Attributes:
-        query: float32, shape (dimension,).
-        direction: The same as the graph is asked, see `Graph.candidates`.
+        query: What to look for.
         k: How many rows.
         seq: The write up to which the search sees.
         shards: How many shards the collection has.
-        largest: Under cosine, the largest component of the direction.
     """
 
-    query: FloatVector
-    direction: FloatVector
+    query: GraphQuery
     k: int
     seq: int
     shards: int = 1
-    largest: float = 1.0
 
 
 class Segment:
@@ -217,7 +212,7 @@ class Segment:
         )
         most = len(self) if matches is None else matches.count
         while self.graph is not None and count * _CANDIDATE_COST < most:
-            rows, distances = self.graph.candidates(wanted.direction, count)
+            rows, distances = self.graph.candidates(wanted.query, count)
             if len(self._twins):
                 rows, distances = self._twins.joined(rows, distances)
             alive = killed_at[rows] > wanted.seq
@@ -226,7 +221,7 @@ class Segment:
             if not alive.all():
                 rows, distances = rows[alive], distances[alive]
             if len(rows) >= wanted.k:
-                return Found(rows, distances, rounding_error(self._largest_component, wanted.largest))
+                return Found(rows, distances, rounding_error(self._largest_component, wanted.query.largest))
             count *= 4
         if matches is None:
             return Found(np.flatnonzero(killed_at > wanted.seq))

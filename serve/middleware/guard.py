@@ -5,7 +5,6 @@ many; it gets a deadline; its body is limited; services are opened if they are n
 each, since a layer costs every request about as much as what it does.
 """
 
-import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from serve.middleware.compression import compressing
 from serve.middleware.host import HostCheck
 from serve.middleware.origin import OriginPolicy, allowing_headers, is_preflight, preflight_answer
 from serve.services import ServicesOnDemand
+from vectoray.core.deadlines import Deadlines
 from vectoray.core.errors import DeadlineExceeded, InternalError, VectorayError
 
 _log = structlog.get_logger(__name__)
@@ -71,6 +71,7 @@ class Guard:
         self._app = app
         self._answer_error = answer_error
         self._rules = rules
+        self._deadlines = Deadlines(rules.timeout_s)
         self._metric = metric
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,24 +131,24 @@ class Guard:
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The app, until the deadline."""
         rules = self._rules
-        deadline = asyncio.timeout(rules.timeout_s)
+        deadline = self._deadlines.limit()
 
         async def send_and_relax(message: Message) -> None:
-            if message["type"] == "http.response.start" and not deadline.expired():
-                deadline.reschedule(None)
+            if message["type"] == "http.response.start":
+                deadline.lift()
             await send(message)
 
         accept_encoding = scope["state"]["headers"].get("accept-encoding")
         respond = compressing(send_and_relax, accept_encoding, min_bytes=rules.compress_min_bytes)
         try:
-            async with deadline:
+            with deadline:
                 if rules.services is not None and not await self._open(
                     rules.services, scope, receive, respond
                 ):
                     return
                 await self._app(scope, counted(receive, limit_bytes=rules.max_body_bytes), respond)
         except TimeoutError:
-            if not deadline.expired():
+            if not deadline.expired:
                 raise
             late = DeadlineExceeded(
                 f"The answer was not ready after {rules.timeout_s:g} s. A change may still have been made."

@@ -99,7 +99,7 @@ async def test_a_host_that_hangs_is_replaced_and_reads_go_on_meanwhile(
                 except Unavailable:
                     continue
             # The point is in one host; the others are replaced too.
-            while not set(host_processes(server)).isdisjoint(hung):
+            while not set(host_processes(server)).isdisjoint(hung):  # noqa: ASYNC110  (of other processes)
                 await asyncio.sleep(0.1)
     finally:
         for pid in hung:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -253,9 +253,11 @@ class Ranking:
     text_score: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """One answer.
+
+    Every search makes, and every answer of a shard host carries, ten of these: a tuple is made and pickled in
+    a third of the time that a dataclass takes.
 
     Attributes:
         score: Exact float32 score under the collection's metric, or a hybrid search's fused score; higher is

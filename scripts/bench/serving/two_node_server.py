@@ -37,7 +37,6 @@ def two_node_server(data_dir: Path) -> Iterator[VectorayServer]:
         "VECTORAY_CLUSTER__SHARD_HOSTS": str(NODES),
         "VECTORAY_CLUSTER__PIN_SHARD_HOSTS": "true",
         "VECTORAY_CLUSTER__SHARDS_PER_COLLECTION": str(SHARDS),
-        "VECTORAY_CLUSTER__GATEWAY_REPLICAS": "1",
         "RAY_GCS_SERVER_PORT": str(gcs_port),
         "RAY_OVERRIDE_RESOURCES": json.dumps({"vectoray-shard-host-0": 1}),
     }
@@ -73,6 +72,8 @@ def _second_node(data_dir: Path, gcs_port: int, started: Future[None]) -> Servic
         environment={
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(token),
+            # As the first node has it from the server: Ray's default lets workers give way to all else.
+            "RAY_worker_niceness": "0",
             "PYTHONPATH": str(Path.cwd()),
         },
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from storage import scoring
-from storage.graph import Found, Graph, contenders, rounding_error
+from storage.graph import Found, Graph, GraphQuery, contenders, rounding_error
 from vectoray.core.model import GraphType, IndexOptions, Metric
 
 DIMENSION = 32
@@ -27,7 +27,7 @@ def test_under_cosine_rows_that_the_rounding_may_have_misplaced_are_kept_and_few
     far = scoring.unit(query + rng.normal(size=(300, DIMENSION)).astype(np.float32) * 0.2)
     vectors = np.concatenate([near, far]).astype(np.float32)
     graph = graph_of(vectors, Metric.COSINE, numbers)
-    found, distances = graph.candidates(query, 200)
+    found, distances = graph.candidates(GraphQuery(Metric.COSINE, query), 200)
     error = rounding_error(scoring.largest_component(vectors), float(np.abs(query).max()))
     [kept] = contenders(Metric.COSINE, [Found(found, distances, error)], 10)
     best = np.argsort(-scoring.exact_scores(Metric.COSINE, query, vectors), kind="stable")[:10]
@@ -44,7 +44,9 @@ def test_a_graph_s_distances_are_as_near_to_the_exact_ones_as_it_is_said(
     vectors = rng.normal(size=(500, DIMENSION)).astype(np.float32)
     vectors[:, 0] += spike
     query = scoring.unit(rng.normal(size=DIMENSION).astype(np.float32))
-    found, distances = graph_of(vectors, Metric.COSINE, numbers).candidates(query, 500)
+    found, distances = graph_of(vectors, Metric.COSINE, numbers).candidates(
+        GraphQuery(Metric.COSINE, query), 500
+    )
     exact = 1 - scoring.exact_scores(Metric.COSINE, query, vectors)[found]
     error = rounding_error(scoring.largest_component(vectors), float(np.abs(query).max()))
     assert np.abs(distances - exact).max() <= error
@@ -56,14 +58,14 @@ def test_a_graph_s_distances_are_as_near_to_the_exact_ones_as_it_is_said(
 def test_where_distances_have_no_scale_every_candidate_is_kept(metric: Metric) -> None:
     vectors = np.random.default_rng(4).normal(size=(200, DIMENSION)).astype(np.float32)
     graph = graph_of(vectors, metric, GraphType.BF16)
-    found, distances = graph.candidates(vectors[0], 50)
+    found, distances = graph.candidates(GraphQuery(metric, vectors[0]), 50)
     assert np.array_equal(contenders(metric, [Found(found, distances)], 10)[0], found)
 
 
 def test_never_fewer_than_asked_for_are_kept() -> None:
     vectors = np.random.default_rng(5).normal(size=(100, DIMENSION)).astype(np.float32)
     graph = graph_of(vectors, Metric.COSINE, GraphType.AUTO)
-    found, distances = graph.candidates(scoring.unit(vectors[3]), 20)
+    found, distances = graph.candidates(GraphQuery(Metric.COSINE, vectors[3]), 20)
     assert len(contenders(Metric.COSINE, [Found(found, distances)], 20)[0]) == 20
 
 
@@ -76,7 +78,7 @@ def test_the_best_of_several_graphs_are_kept_wherever_they_are() -> None:
     query = scoring.unit(vectors[0])
     graphs = [graph_of(part, Metric.COSINE, GraphType.AUTO) for part in parts]
     error = rounding_error(scoring.largest_component(vectors), float(np.abs(query).max()))
-    found = [Found(*graph.candidates(query, 40), error) for graph in graphs]
+    found = [Found(*graph.candidates(GraphQuery(Metric.COSINE, query), 40), error) for graph in graphs]
     kept = contenders(Metric.COSINE, [*found, Found(np.arange(7))], 10)
     scores = [scoring.exact_scores(Metric.COSINE, query, part) for part in parts]
     best = np.sort(np.concatenate(scores))[-10:]

@@ -13,11 +13,11 @@ import pytest
 
 from storage.bm25 import text_scores
 from storage.filters import payload_test
-from storage.graph import Graph, graph_type
+from storage.graph import Graph, GraphQuery, graph_type
 from storage.match_cache import key_of
 from storage.records import hash_ids
 from storage.rows import SegmentRows
-from storage.scoring import direction, exact_scores
+from storage.scoring import exact_scores
 from storage.segment import Segment, Wanted
 from storage.segment_files import Rows, merge_segments, write_segment
 from storage.shard import ShardSpec
@@ -302,8 +302,7 @@ def recall(segment: Segment, metric: Metric, queries: int = 60) -> float:
         noise = 0.3 * random.standard_normal(segment.vectors.shape[1])
         query = (segment.vectors[row] + noise).astype(np.float32)
         best = np.argsort(-exact_scores(metric, query, segment.vectors), kind="stable")[:10]
-        asked = direction(query) if metric is Metric.COSINE else query
-        found += len(np.intersect1d(segment.graph.candidates(asked, 64)[0], best))
+        found += len(np.intersect1d(segment.graph.candidates(GraphQuery(metric, query), 64)[0], best))
     return found / (10 * queries)
 
 
@@ -381,7 +380,6 @@ def test_the_best_are_found_among_the_strangest_vectors(tmp_path: Path, kind: st
     assert found.indexed
     for row in range(0, 1500, 90):
         query = np.array(vectors[row])
-        asked = direction(query) if metric is Metric.COSINE else query
-        rows = found.candidates(Wanted(query, asked, 10, 0), alive(found), None).rows
+        rows = found.candidates(Wanted(GraphQuery(metric, query), 10, 0), alive(found), None).rows
         best = np.sort(exact_scores(metric, query, vectors))[-10:]
         assert np.array_equal(np.sort(exact_scores(metric, query, vectors[rows]))[-10:], best)

@@ -12,9 +12,10 @@ import pytest
 from usearch.index import Index
 
 from storage import files, graph, segment, segment_files
+from storage.graph import GraphQuery
 from storage.records import hash_id, hash_ids
 from storage.rows import SegmentRows, concatenate
-from storage.scoring import exact_scores, norms, unit
+from storage.scoring import exact_scores, norms
 from storage.segment import Segment, Wanted
 from storage.segment_files import write_segment
 from tests.unit.storage.conftest import clustered
@@ -59,8 +60,7 @@ def row_of(opened: Segment, point_id: str) -> int | None:
 def search(
     opened: Segment, query: Any, k: int, *, killed_at: npt.NDArray[np.uint64], seq: int
 ) -> npt.NDArray[np.int64]:
-    direction = unit(query) if opened.metric is Metric.COSINE else query
-    return opened.candidates(Wanted(query, direction, k, seq), killed_at, None).rows
+    return opened.candidates(Wanted(GraphQuery(opened.metric, query), k, seq), killed_at, None).rows
 
 
 def alive(rows: int) -> npt.NDArray[np.uint64]:
