@@ -83,6 +83,8 @@ def embedder_app(model_name: str, cache_dir: Path, cluster: ClusterSettings) -> 
         max_ongoing_requests=cluster.embedder_queue_length,
         max_queued_requests=cluster.embedder_queue_length,
         graceful_shutdown_wait_loop_s=0.2,
+        # Ray Serve would write a line for each call.
+        logging_config={"enable_access_log": False, "log_level": "WARNING"},
         ray_actor_options={"num_cpus": 0, "num_gpus": gpus},
     )(EmbedderReplica)
     return deployment.bind(model_name, cache_dir, cluster, gpus)

@@ -53,8 +53,8 @@ class OpenVinoModel:
             config["ENABLE_CPU_PINNING"] = False
         if threads:
             config["INFERENCE_NUM_THREADS"] = threads
-        self._requests = openvino.AsyncInferQueue(openvino.Core().compile_model(model, "CPU", config))
-        self._requests.set_callback(_store)
+        compiled = openvino.Core().compile_model(model, "CPU", config)
+        self._run = _InTurns(compiled) if low_latency else _Together(compiled)
         self._turn = threading.Lock()
         if low_latency:
             self._warm_up()
@@ -68,15 +68,10 @@ class OpenVinoModel:
             try:
                 for rows in length_sorted_batches(lengths, batch_tokens=_BATCH_TOKENS, step=_LENGTH_STEP):
                     ids, mask = pad([encodings[row] for row in rows], step=_LENGTH_STEP)
-                    self._start(ids, mask, vectors, rows)
+                    self._run.start(ids, mask, vectors, rows)
             finally:
-                self._requests.wait_all()
+                self._run.wait()
         return vectors
-
-    def _start(
-        self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64], vectors: FloatMatrix, rows: list[int]
-    ) -> None:
-        self._requests.start_async({"input_ids": ids, "attention_mask": mask}, userdata=(vectors, rows))
 
     def _warm_up(self) -> None:
         """Run shapes that queries have: a first run of any shape takes ten milliseconds and more longer."""
@@ -85,12 +80,47 @@ class OpenVinoModel:
         for shape in shapes:
             ones = np.ones(shape, dtype=np.int64)
             nowhere = np.empty((shape[0], self.dimension), dtype=np.float32)
-            self._start(ones, ones, nowhere, list(range(shape[0])))
+            self._run.start(ones, ones, nowhere, list(range(shape[0])))
+        self._run.wait()
+
+
+class _InTurns:
+    """One batch at a time, in the calling thread: to hand a query to another one costs half a millisecond."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._request = compiled.create_infer_request()
+
+    def start(
+        self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64], vectors: FloatMatrix, rows: list[int]
+    ) -> None:
+        """Embed a batch into some rows of ``vectors``."""
+        self._request.infer({"input_ids": ids, "attention_mask": mask}, share_inputs=True)
+        _store(self._request, (vectors, rows))
+
+    def wait(self) -> None:
+        """Return when everything that was started is done."""
+
+
+class _Together:
+    """As many batches at a time as OpenVINO has streams for."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._requests = openvino.AsyncInferQueue(compiled)
+        self._requests.set_callback(_store)
+
+    def start(
+        self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64], vectors: FloatMatrix, rows: list[int]
+    ) -> None:
+        """As `_InTurns.start`, but it may not be done when this returns."""
+        self._requests.start_async({"input_ids": ids, "attention_mask": mask}, userdata=(vectors, rows))
+
+    def wait(self) -> None:
+        """Return when everything that was started is done."""
         self._requests.wait_all()
 
 
 def _store(request: Any, destination: tuple[FloatMatrix, list[int]]) -> None:
-    """Copy one batch's result to its rows; called by OpenVINO when the batch is done."""
+    """Copy one batch's result to its rows."""
     vectors, rows = destination
     batch = request.output_tensors[0].data
     # bfloat16 normalises to about three digits.
