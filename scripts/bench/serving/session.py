@@ -106,7 +106,7 @@ def open_session(folder: Path, effort: Effort, points: Points, needs: frozenset[
         say("Waiting until all collections rest")
         took_s = [server.wait_until_at_rest(name) for name in (COLLECTION, *sharded.values())]
         session.rest = (
-            "measured with every shard at rest: all in segments, one graph each"
+            "measured with every shard at rest: one graph each, fewer than 512 rows beside it"
             if None not in took_s
             else "MEASURED WHILE MERGING: not every shard came to rest within some minutes"
         )

@@ -13,7 +13,7 @@ from scripts.bench.serving.vectoray_server import VectorayServer
 
 _RAY = Path(sys.executable).with_name("ray")
 NODES = 2
-SHARDS = 4
+SHARDS = 2
 _POLL_S = 0.2
 _OBJECT_STORE_BYTES = 200 * 2**20
 

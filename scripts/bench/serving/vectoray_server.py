@@ -22,7 +22,8 @@ _COMMAND = Path(sys.executable).with_name("vectoray")
 _COMMAND_LIMIT_S = 300
 # Reading one's own writes through another gateway takes two of them. What the caller's environment says wins.
 _SETTINGS = {"VECTORAY_CLUSTER__GATEWAY_REPLICAS": "2"}
-# A shard rests 15 s after its last write; then it merges.
+# A shard rests 15 s after its last write; then it merges, and seals what is not too little for a segment.
+_FEW_ROWS = 512
 _REST_LIMIT_S = 240
 _REST_POLL_S = 0.5
 
@@ -124,7 +125,7 @@ class VectorayServer:
         shards = list((self._data_dir / "collections" / self._id(collection)).glob("shard-*"))
         began_s = time.monotonic()
         while time.monotonic() < began_s + _REST_LIMIT_S:
-            if all(unsealed_rows(shard) == 0 and len(manifest_of(shard).segments) <= 1 for shard in shards):
+            if all(_rests(shard) for shard in shards):
                 return time.monotonic() - began_s
             time.sleep(_REST_POLL_S)
         return None
@@ -147,3 +148,7 @@ class VectorayServer:
         if check and ended.returncode:
             raise RuntimeError(f"'vectoray {command}' ended with status {ended.returncode}: {ended.stderr}")
         return ended.stdout
+
+
+def _rests(shard: Path) -> bool:
+    return unsealed_rows(shard) < _FEW_ROWS and len(manifest_of(shard).segments) <= 1
