@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from scripts.bench.serving.service import Service, free_port, listens
 from scripts.bench.serving.vectoray_server import VectorayServer
@@ -18,8 +19,19 @@ _POLL_S = 0.2
 _OBJECT_STORE_BYTES = 200 * 2**20
 
 
+class TwoNodes(NamedTuple):
+    """A server over two nodes.
+
+    Attributes:
+        pids: Processes whose descendants are the server, on both nodes.
+    """
+
+    server: VectorayServer
+    pids: tuple[int, ...]
+
+
 @contextmanager
-def two_node_server(data_dir: Path) -> Iterator[VectorayServer]:
+def two_node_server(data_dir: Path) -> Iterator[TwoNodes]:
     """The server, running; stopped in the end, and its second node with it.
 
     `vectoray up` starts the first node. It waits for its second shard host, which may run only on a node that
@@ -46,7 +58,7 @@ def two_node_server(data_dir: Path) -> Iterator[VectorayServer]:
         try:
             node = _second_node(data_dir, gcs_port, started)
             started.result()
-            yield server
+            yield TwoNodes(server, (server.pid, node.pid))
         finally:
             server.stop()
             if node is not None:

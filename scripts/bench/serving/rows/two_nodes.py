@@ -15,13 +15,13 @@ from scripts.bench.serving.points import insert_body
 from scripts.bench.serving.rows.search import RECALL
 from scripts.bench.serving.session import COLLECTION, Session
 from scripts.bench.serving.target import in_turns
-from scripts.bench.serving.two_node_server import NODES, SHARDS
+from scripts.bench.serving.two_node_server import NODES, SHARDS, TwoNodes
 from scripts.bench.serving.vectoray_server import VectorayServer
 
 _RATE, _P50_MS = 1000.0, 5.0
 _FEW, _MANY = 1, 16
 
-Launch = Callable[[Path], AbstractContextManager[VectorayServer]]
+Launch = Callable[[Path], AbstractContextManager[TwoNodes]]
 """Starts a server over two nodes on a new data folder, half of its shard hosts on each, and stops it."""
 
 
@@ -30,9 +30,9 @@ def measure_two_nodes(session: Session, launch: Launch) -> Measurement:
     session.ended_cpu_s += cpu_s_of_family(session.vectoray.pid)
     session.pids.remove(session.vectoray.pid)
     session.vectoray.stop()
-    with launch(session.folder / "two-nodes") as server:
+    with launch(session.folder / "two-nodes") as (server, pids):
         found = _measure(session, server)
-        session.ended_cpu_s += cpu_s_of_family(server.pid)
+        session.ended_cpu_s += sum(map(cpu_s_of_family, pids))
     return found
 
 
