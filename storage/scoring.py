@@ -126,11 +126,7 @@ def best(metric: Metric, query: FloatVector, parts: Sequence[Candidates], k: int
         k: How many, at least 1.
     """
     near = _near(metric, query, parts, k)
-    vectors = [part.vectors[rows] for part, rows in zip(parts, near, strict=True) if len(rows)]
-    if not vectors:
-        return [Scored(rows, _NO_SCORES) for rows in near]
-    # All together: for the few rows of one part, the steps of it would take longer than the products.
-    scores = exact_scores(metric, query, vectors[0] if len(vectors) == 1 else np.concatenate(vectors))
+    scores = _scores(metric, query, parts, near)
     kth = -np.inf if len(scores) <= k else np.partition(scores, len(scores) - k)[len(scores) - k]
     scored, start = [], 0
     for rows in near:
@@ -139,6 +135,21 @@ def best(metric: Metric, query: FloatVector, parts: Sequence[Candidates], k: int
         is_best = of_part >= kth
         scored.append(Scored(rows[is_best], of_part[is_best]))
     return scored
+
+
+def _scores(
+    metric: Metric, query: FloatVector, parts: Sequence[Candidates], near: Sequence[npt.NDArray[np.int64]]
+) -> npt.NDArray[np.float32]:
+    """`exact_scores` of some rows of each part, one part after the other."""
+    asked = [(part.vectors, rows) for part, rows in zip(parts, near, strict=True) if len(rows)]
+    if not asked:
+        return _NO_SCORES
+    if sum(len(rows) for _, rows in asked) <= _BLOCK_ROWS:
+        # Together: for the few rows of one part, the steps to it would take longer than the products.
+        gathered = [vectors[rows] for vectors, rows in asked]
+        return exact_scores(metric, query, gathered[0] if len(gathered) == 1 else np.concatenate(gathered))
+    # Where many tie, copies of all of them at once would take as much memory as the collection.
+    return np.concatenate([exact_scores(metric, query, vectors[rows]) for vectors, rows in asked])
 
 
 def scan(

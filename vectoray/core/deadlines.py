@@ -5,6 +5,8 @@ several times for every search.
 """
 
 import asyncio
+import contextvars
+from collections import OrderedDict
 from collections.abc import Callable
 from itertools import count
 from types import TracebackType
@@ -22,8 +24,8 @@ class Deadlines:
         """
         self._after_s = after_s
         self._numbers = count()
-        # In the order in which they expire.
-        self._running: dict[int, tuple[float, Callable[[], object]]] = {}
+        # In the order in which they expire. (A plain dict finds its first entry only past all removed ones.)
+        self._running: OrderedDict[int, tuple[float, Callable[[], object]]] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, expire: Callable[[], object]) -> int:
@@ -32,7 +34,7 @@ class Deadlines:
         number = next(self._numbers)
         self._running[number] = loop.time() + self._after_s, expire
         if self._timer is None:
-            self._timer = loop.call_later(self._after_s, self._expire)
+            self._set_timer(loop, loop.time() + self._after_s)
         return number
 
     def stop(self, number: int) -> None:
@@ -43,16 +45,23 @@ class Deadlines:
         """What runs inside the ``with`` block is cancelled when the time is over."""
         return Limit(self)
 
+    def _set_timer(self, loop: asyncio.AbstractEventLoop, at_s: float) -> None:
+        # An empty context: the timer belongs to no request, and must not keep one's values.
+        self._timer = loop.call_at(at_s, self._expire, context=contextvars.Context())
+
     def _expire(self) -> None:
         self._timer = None
         loop = asyncio.get_running_loop()
         while self._running:
             number, (expires_s, expire) = next(iter(self._running.items()))
             if expires_s > loop.time():
-                self._timer = loop.call_at(expires_s, self._expire)
+                self._set_timer(loop, expires_s)
                 return
             del self._running[number]
-            expire()
+            try:
+                expire()
+            except Exception as error:  # noqa: BLE001  (the others expire all the same)
+                loop.call_exception_handler({"message": "A deadline could not expire.", "exception": error})
 
 
 class Limit:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,7 +97,10 @@ def spawn() -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
 
 
 def _fail_if_left(folder: Path) -> None:
-    left = processes.mentioning(str(folder))
+    # One that has just given up its lock may still be on its way out.
+    deadline_s = time.monotonic() + 5
+    while (left := processes.mentioning(str(folder))) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
     for process in left:
         processes.send_signal(process, signal.SIGKILL)
     assert not left

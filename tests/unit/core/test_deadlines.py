@@ -36,19 +36,19 @@ async def test_each_expires_at_its_own_time_and_in_order() -> None:
 async def test_many_that_end_in_time_leave_nothing_and_set_one_timer() -> None:
     loop, deadlines = asyncio.get_running_loop(), Deadlines(60)
     timers = []
-    call_later = loop.call_later
+    call_at = loop.call_at
 
-    def counted(*arguments: object) -> object:
+    def counted(*arguments: object, **options: object) -> object:
         timers.append(arguments)
-        return call_later(*arguments)  # type: ignore[arg-type]
+        return call_at(*arguments, **options)  # type: ignore[arg-type]
 
-    loop.call_later = counted  # type: ignore[assignment,method-assign]
+    loop.call_at = counted  # type: ignore[assignment,method-assign]
     try:
         for _ in range(1000):
             with deadlines.limit():
                 pass
     finally:
-        loop.call_later = call_later  # type: ignore[method-assign]
+        loop.call_at = call_at  # type: ignore[method-assign]
     assert len(timers) == 1
     assert not deadlines._running
 
@@ -103,3 +103,39 @@ async def test_an_error_of_the_block_is_not_hidden_by_its_deadline() -> None:
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
+
+
+async def test_one_that_fails_to_expire_does_not_hold_up_the_others() -> None:
+    loop, deadlines, expired = asyncio.get_running_loop(), Deadlines(0.05), asyncio.Event()
+    told: list[object] = []
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+    failure = RuntimeError("no")
+
+    def fail() -> None:
+        raise failure
+
+    deadlines.start(fail)
+    deadlines.start(expired.set)
+    try:
+        async with asyncio.timeout(2):
+            await expired.wait()
+    finally:
+        loop.set_exception_handler(None)
+    assert told == [failure]
+
+
+async def test_many_that_expire_together_take_no_time() -> None:
+    deadlines, expired = Deadlines(0.05), 0
+
+    def note() -> None:
+        nonlocal expired
+        expired += 1
+
+    for _ in range(50_000):
+        deadlines.start(note)
+    time.sleep(0.06)  # noqa: ASYNC251  (so that they are late together)
+    began_s = time.perf_counter()
+    while not expired:
+        await asyncio.sleep(0)
+    assert expired == 50_000
+    assert time.perf_counter() - began_s < 0.2

@@ -1,6 +1,7 @@
 """Exact comparison against a float64 reference: the scan may return more than the best, never less."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.scoring import exact_scores, norms, scan
+from storage.scoring import Candidates, best, exact_scores, norms, scan
 from vectoray.core.model import FloatMatrix, FloatVector, Metric
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -164,3 +165,16 @@ def test_vectors_that_differ_only_in_the_order_of_their_values_tie(metric: Metri
     vectors = np.stack([random.permutation(values) for _ in range(200)]).astype(np.float32)
     found = scan(metric, np.ones(40, dtype=np.float32), vectors, norms(vectors), rows=np.arange(200), k=1)
     assert len(found) == 200
+
+
+def test_where_all_rows_of_several_parts_tie_they_are_not_copied_together() -> None:
+    parts = [np.ones((rows, 128), dtype=np.float32) for rows in (30_000, 30_000, 500)]
+    candidates = [Candidates(part, norms(part), np.arange(len(part))) for part in parts]
+    tracemalloc.start()
+    try:
+        found = best(Metric.DOT, np.zeros(128, dtype=np.float32), candidates, 10)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [len(rows) for rows, _ in found] == [30_000, 30_000, 500]
+    assert peak < 1.5 * max(part.nbytes for part in parts)
