@@ -1,9 +1,25 @@
 """What a collection of shards can do, wherever they live, and what their hosts do for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
-from vectoray.core.model import Collection, CollectionStats, Point, PointBatch, SearchQuery, SearchResult
+import numpy as np
+import numpy.typing as npt
+
+from cluster.writes import Write
+from storage.listing import Listing, ScanStep
+from vectoray.core.filters import Filter
+from vectoray.core.hybrid import Candidate, HybridQuery
+from vectoray.core.model import (
+    Collection,
+    CollectionStats,
+    Point,
+    PointBatch,
+    SearchQuery,
+    SearchResult,
+    WriteMode,
+    WriteResult,
+)
 
 
 class Engine(Protocol):
@@ -22,14 +38,43 @@ class Engine(Protocol):
     async def drop(self, collection: Collection) -> None:
         """Remove the collection's shards and their data. Shards that are gone already are no error."""
 
-    async def upsert(self, collection: Collection, batch: PointBatch) -> int:
-        """Write points durably, replacing those whose id exists. Returns how many rows were written.
+    async def write(
+        self,
+        collection: Collection,
+        batch: PointBatch,
+        mode: WriteMode = WriteMode.UPSERT,
+        *,
+        atomic: bool = True,
+        expected_seqs: npt.NDArray[np.uint64] | None = None,
+    ) -> WriteResult:
+        """Write points durably.
 
-        A batch spreads over several shards: each shard's part is all or nothing.
+        A batch spreads over several shards, and each decides about its part alone: what one refuses, or fails
+        to write, others may have written.
+
+        Args:
+            collection: Where to.
+            batch: What to write.
+            mode: What becomes of ids that are there already, or are not.
+            atomic: Whether one refused row refuses all rows of its shard.
+            expected_seqs: uint64, shape (n,): refuses rows whose id was last written by another write, see
+                `Point.seq` (0: is there). None: any.
+
+        Returns:
+            How many rows were written, and the positions in ``batch`` of the rows for which others were not.
+
+        Raises:
+            InvalidRequest: There are not as many expected sequence numbers as rows.
         """
 
     async def delete(self, collection: Collection, ids: Sequence[str]) -> list[str]:
         """Delete points durably. Returns the ids that existed, in the order asked."""
+
+    async def delete_matching(self, collection: Collection, condition: Filter) -> list[str]:
+        """Delete the points whose payload meets a condition durably. Returns their ids, in no order.
+
+        Each shard does so as of its own moment: a point written meanwhile may be left.
+        """
 
     async def get(self, collection: Collection, ids: Sequence[str]) -> list[Point | None]:
         """The points with these ids, in the order asked; None where there is none."""
@@ -37,8 +82,44 @@ class Engine(Protocol):
     async def search(self, collection: Collection, query: SearchQuery) -> SearchResult:
         """The best ``query.top_k`` points, best first, ties broken by id."""
 
+    async def hybrid(self, collection: Collection, query: HybridQuery) -> SearchResult:
+        """The best ``query.top_k`` points by vector and text, as `vectoray.core.fusion.fuse` ranks them."""
+
+    async def page(
+        self, collection: Collection, *, skip: int, limit: int, condition: Filter | None = None
+    ) -> tuple[list[Point], int]:
+        """Points, newest first: by the time of the write that made them, then by id.
+
+        It costs each shard about what ``skip + limit`` ids cost; to read everything, there is `scan`.
+
+        Args:
+            collection: Where to look.
+            skip: How many to leave out at the beginning.
+            limit: How many at most.
+            condition: Only points whose payload meets it.
+
+        Returns:
+            The points, and how many there are without ``skip`` and ``limit``. A point that is deleted while
+            the page is read is missing in it.
+        """
+
+    def scan(self, collection: Collection, *, batch_rows: int) -> AsyncIterator[list[Point]]:
+        """Every point once, in batches of about ``batch_rows``: one shard after the other, by hash of the id.
+
+        It is no snapshot: a point that is written meanwhile comes as it was, as it is, or not at all if it is
+        new or deleted; one that was there all the time is never missed, and no id comes twice.
+        """
+
     async def stats(self, collections: Sequence[Collection]) -> list[CollectionStats | None]:
         """How full each collection is, in the order asked; None where a shard does not answer."""
+
+    async def optimize(self, collection: Collection) -> None:
+        """Begin to index and merge all that is written, so that searches become as quick as they can be.
+
+        Returns at once; it takes minutes where there is much. How far it is, and whether it failed, is in the
+        hosts' metrics and logs alone. What does not come to its end, as the process ends, is done as shards
+        rest, or when asked for again. Asked for while it is under way, nothing more begins.
+        """
 
     async def close(self) -> None:
         """Release what the engine holds. Acknowledged writes are safe without it."""
@@ -63,11 +144,16 @@ class ShardHost(Protocol):
             The node where the files lie; None if nobody else may read them.
         """
 
-    async def upsert(self, collection: Collection, parts: Mapping[int, PointBatch]) -> int:
-        """Write each shard's batch durably. Returns how many rows were written."""
+    async def write(self, collection: Collection, parts: Mapping[int, Write]) -> dict[int, WriteResult]:
+        """Write each shard's part durably. Returns what became of each."""
 
     async def delete(self, collection: Collection, parts: Mapping[int, Sequence[str]]) -> list[str]:
         """Delete ids from their shards durably. Returns those that existed."""
+
+    async def delete_matching(
+        self, collection: Collection, shards: Sequence[int], condition: Filter
+    ) -> list[str]:
+        """Delete the points of these shards whose payload meets a condition. Returns their ids."""
 
     async def get(self, collection: Collection, parts: Mapping[int, Sequence[str]]) -> list[Point]:
         """The points that exist among each shard's ids."""
@@ -75,10 +161,26 @@ class ShardHost(Protocol):
     async def search(self, collection: Collection, shards: Sequence[int], query: SearchQuery) -> SearchResult:
         """The best hits over these shards."""
 
+    async def hybrid(
+        self, collection: Collection, shards: Sequence[int], query: HybridQuery
+    ) -> list[Candidate]:
+        """What `vectoray.core.fusion.fuse` needs of these shards."""
+
+    async def newest(
+        self, collection: Collection, shards: Sequence[int], count: int, condition: Filter | None
+    ) -> Listing:
+        """The first ``count`` points over these shards, as `storage.listing.newest`."""
+
+    async def scan(self, collection: Collection, shard: int, start_hash: int, count: int) -> ScanStep:
+        """One step through a shard, as `storage.listing.scan`."""
+
     async def stats(
         self, collections: Sequence[tuple[Collection, Sequence[int]]]
     ) -> list[CollectionStats | None]:
         """How full these shards are, summed for each collection; None where one cannot be opened."""
+
+    async def optimize(self, collection: Collection, shards: Sequence[int]) -> None:
+        """As `Engine.optimize`, for these shards."""
 
     async def close(self) -> None:
         """Close every shard."""

@@ -6,7 +6,6 @@ from functools import lru_cache
 import xxhash
 
 from storage.records import hash_id
-from vectoray.core.model import PointBatch
 
 
 def shard_of(point_id: str, shards: int) -> int:
@@ -25,13 +24,6 @@ def split_rows(ids: Sequence[str], shards: int) -> dict[int, list[int]]:
 def split_ids(ids: Sequence[str], shards: int) -> dict[int, list[str]]:
     """For each shard that is concerned, the ids that belong to it, in order."""
     return {shard: [ids[row] for row in rows] for shard, rows in split_rows(ids, shards).items()}
-
-
-def split_batch(batch: PointBatch, shards: int) -> dict[int, PointBatch]:
-    """A batch as one batch for each shard that is concerned."""
-    if shards == 1:
-        return {0: batch}
-    return {shard: batch.take(rows) for shard, rows in split_rows(batch.ids, shards).items()}
 
 
 def place(collection_id: str, shards: int, hosts: int) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """The engine over shard hosts on Ray: what gateways and pipelines use."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,8 +15,12 @@ from cluster.remote import this_node
 from cluster.remote_shard_host import RemoteShardHost
 from cluster.settings import ClusterSettings
 from cluster.sharded_engine import ShardedEngine
-from cluster.shards import search_heads
+from cluster.shards import hybrid_heads, newest_of_heads, search_heads
+from storage.listing import Listing, ScanStep, scan
 from storage.view import ShardView
+from vectoray.core.filters import Filter
+from vectoray.core.fusion import fuse
+from vectoray.core.hybrid import HybridQuery
 from vectoray.core.model import Collection, Point, SearchQuery, SearchResult, merge_hits
 
 _Elsewhere = list[tuple[ShardHost, Sequence[int]]]
@@ -60,6 +65,14 @@ class RayEngine(ShardedEngine):
         MERGE.done(found_s)
         return merged
 
+    async def hybrid(self, collection: Collection, query: HybridQuery) -> SearchResult:
+        """As `Engine.hybrid`."""
+        here, elsewhere = await self._views(collection, range(collection.shards))
+        calls = [host.hybrid(collection, shards, query) for host, shards in elsewhere]
+        if here:
+            calls.append(hybrid_heads([view.head for view in here.values()], collection, query))
+        return fuse(query, await fan_out(calls))
+
     async def get(self, collection: Collection, ids: Sequence[str]) -> list[Point | None]:
         """As `Engine.get`."""
         parts = split_ids(ids, collection.shards)
@@ -71,6 +84,19 @@ class RayEngine(ShardedEngine):
         for shard, view in here.items():
             found.update((point_id, view.get(point_id)) for point_id in parts[shard])
         return [found.get(point_id) for point_id in ids]
+
+    async def _newest(self, collection: Collection, count: int, condition: Filter | None) -> list[Listing]:
+        here, elsewhere = await self._views(collection, range(collection.shards))
+        calls = [host.newest(collection, shards, count, condition) for host, shards in elsewhere]
+        if here:
+            calls.append(newest_of_heads([view.head for view in here.values()], count, condition))
+        return await fan_out(calls)
+
+    async def _scan(self, collection: Collection, shard: int, start_hash: int, count: int) -> ScanStep:
+        here, _ = await self._views(collection, [shard])
+        if not here:
+            return await super()._scan(collection, shard, start_hash, count)
+        return await asyncio.to_thread(scan, here[shard].head, start_hash, count)
 
     def measure(self, role: str) -> None:
         """Say every few seconds how this process is, until the engine is closed.

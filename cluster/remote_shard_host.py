@@ -11,7 +11,11 @@ from cluster.metrics import BATCH_REQUESTS
 from cluster.remote import RemoteDeployment
 from cluster.settings import ClusterSettings
 from cluster.shard_host import shard_host_name
-from vectoray.core.model import Collection, CollectionStats, Point, PointBatch, SearchQuery, SearchResult
+from cluster.writes import Write
+from storage.listing import Listing, ScanStep
+from vectoray.core.filters import Filter
+from vectoray.core.hybrid import Candidate, HybridQuery
+from vectoray.core.model import Collection, CollectionStats, Point, SearchQuery, SearchResult, WriteResult
 
 # A payload, a text and an id take about so much beside their vector.
 _ROW_BYTES = 512
@@ -79,15 +83,23 @@ class RemoteShardHost:
         """As `cluster.engine.ShardHost.open`."""
         return cast("str | None", await self._remote.call("open", collection, shards, repeatable=True))
 
-    async def upsert(self, collection: Collection, parts: Mapping[int, PointBatch]) -> int:
-        """As `cluster.engine.ShardHost.upsert`."""
-        size_bytes = sum(part.vectors.nbytes + _ROW_BYTES * len(part) for part in parts.values())
-        answer = await self._ask(self._writes, "upsert", collection, parts, size_bytes=size_bytes)
-        return cast("int", answer)
+    async def write(self, collection: Collection, parts: Mapping[int, Write]) -> dict[int, WriteResult]:
+        """As `cluster.engine.ShardHost.write`."""
+        batches = [part.batch for part in parts.values()]
+        size_bytes = sum(batch.vectors.nbytes + _ROW_BYTES * len(batch) for batch in batches)
+        answer = await self._ask(self._writes, "write", collection, parts, size_bytes=size_bytes)
+        return cast("dict[int, WriteResult]", answer)
 
     async def delete(self, collection: Collection, parts: Mapping[int, Sequence[str]]) -> list[str]:
         """As `cluster.engine.ShardHost.delete`."""
         return cast("list[str]", await self._ask(self._writes, "delete", collection, parts))
+
+    async def delete_matching(
+        self, collection: Collection, shards: Sequence[int], condition: Filter
+    ) -> list[str]:
+        """As `cluster.engine.ShardHost.delete_matching`."""
+        answer = await self._ask(self._writes, "delete_matching", collection, shards, condition)
+        return cast("list[str]", answer)
 
     async def get(self, collection: Collection, parts: Mapping[int, Sequence[str]]) -> list[Point]:
         """As `cluster.engine.ShardHost.get`."""
@@ -98,6 +110,25 @@ class RemoteShardHost:
         calls = self._reads if query.filter is None else self._slow_reads
         return cast("SearchResult", await self._ask(calls, "search", collection, shards, query))
 
+    async def hybrid(
+        self, collection: Collection, shards: Sequence[int], query: HybridQuery
+    ) -> list[Candidate]:
+        """As `cluster.engine.ShardHost.hybrid`."""
+        answer = await self._ask(self._slow_reads, "hybrid", collection, shards, query)
+        return cast("list[Candidate]", answer)
+
+    async def newest(
+        self, collection: Collection, shards: Sequence[int], count: int, condition: Filter | None
+    ) -> Listing:
+        """As `cluster.engine.ShardHost.newest`."""
+        answer = await self._ask(self._slow_reads, "newest", collection, shards, count, condition)
+        return cast("Listing", answer)
+
+    async def scan(self, collection: Collection, shard: int, start_hash: int, count: int) -> ScanStep:
+        """As `cluster.engine.ShardHost.scan`."""
+        answer = await self._ask(self._slow_reads, "scan", collection, shard, start_hash, count)
+        return cast("ScanStep", answer)
+
     async def stats(
         self, collections: Sequence[tuple[Collection, Sequence[int]]]
     ) -> list[CollectionStats | None]:
@@ -105,6 +136,10 @@ class RemoteShardHost:
         return cast(
             "list[CollectionStats | None]", await self._remote.call("stats", collections, repeatable=True)
         )
+
+    async def optimize(self, collection: Collection, shards: Sequence[int]) -> None:
+        """As `cluster.engine.ShardHost.optimize`."""
+        await self._remote.call("optimize", collection, shards, repeatable=True)
 
     @property
     def waiting(self) -> dict[str, int]:

@@ -1,13 +1,21 @@
 """The engine over any shard hosts: splits by shard, asks the hosts at once, merges. Never answers in part."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from cluster.engine import ShardHost
 from cluster.fan_out import fan_out
-from cluster.placement import place, shards_by_host, split_batch, split_ids
+from cluster.placement import place, shards_by_host, split_ids
 from cluster.shards import sum_stats
+from cluster.writes import SplitWrite, Write
+from storage.listing import Listing, ScanStep, first_of
 from vectoray.core.errors import ShardUnavailable, Unavailable
+from vectoray.core.filters import Filter
+from vectoray.core.fusion import fuse
+from vectoray.core.hybrid import HybridQuery
 from vectoray.core.model import (
     Collection,
     CollectionStats,
@@ -15,6 +23,8 @@ from vectoray.core.model import (
     PointBatch,
     SearchQuery,
     SearchResult,
+    WriteMode,
+    WriteResult,
     merge_hits,
 )
 
@@ -39,10 +49,20 @@ class ShardedEngine:
         """As `Engine.drop`."""
         await fan_out(host.drop(collection, shards) for host, shards in self._shards_by_host(collection))
 
-    async def upsert(self, collection: Collection, batch: PointBatch) -> int:
-        """As `Engine.upsert`."""
-        parts = self._by_host(collection, split_batch(batch, collection.shards))
-        return sum(await fan_out(host.upsert(collection, mine) for host, mine in parts))
+    async def write(
+        self,
+        collection: Collection,
+        batch: PointBatch,
+        mode: WriteMode = WriteMode.UPSERT,
+        *,
+        atomic: bool = True,
+        expected_seqs: npt.NDArray[np.uint64] | None = None,
+    ) -> WriteResult:
+        """As `Engine.write`."""
+        split = SplitWrite.of(Write(batch, mode, atomic, expected_seqs), collection.shards)
+        parts = self._by_host(collection, split.parts)
+        results = await fan_out(host.write(collection, mine) for host, mine in parts)
+        return split.joined({shard: result for part in results for shard, result in part.items()})
 
     async def delete(self, collection: Collection, ids: Sequence[str]) -> list[str]:
         """As `Engine.delete`."""
@@ -50,6 +70,12 @@ class ShardedEngine:
         results = await fan_out(host.delete(collection, mine) for host, mine in parts)
         existed = {point_id for result in results for point_id in result}
         return [point_id for point_id in dict.fromkeys(ids) if point_id in existed]
+
+    async def delete_matching(self, collection: Collection, condition: Filter) -> list[str]:
+        """As `Engine.delete_matching`."""
+        parts = self._shards_by_host(collection)
+        results = await fan_out(host.delete_matching(collection, mine, condition) for host, mine in parts)
+        return [point_id for result in results for point_id in result]
 
     async def get(self, collection: Collection, ids: Sequence[str]) -> list[Point | None]:
         """As `Engine.get`."""
@@ -63,6 +89,31 @@ class ShardedEngine:
         parts = self._shards_by_host(collection)
         results = await fan_out(host.search(collection, shards, query) for host, shards in parts)
         return merge_hits([result.hits for result in results], query.top_k)
+
+    async def hybrid(self, collection: Collection, query: HybridQuery) -> SearchResult:
+        """As `Engine.hybrid`."""
+        parts = self._shards_by_host(collection)
+        return fuse(query, await fan_out(host.hybrid(collection, shards, query) for host, shards in parts))
+
+    async def page(
+        self, collection: Collection, *, skip: int, limit: int, condition: Filter | None = None
+    ) -> tuple[list[Point], int]:
+        """As `Engine.page`."""
+        count = skip + limit
+        listing = first_of(await self._newest(collection, count, condition), count)
+        # Only now, and only of these, the points themselves: a late page has many before it.
+        points = await self.get(collection, [listed.id for listed in listing.first[skip:]])
+        return [point for point in points if point is not None], listing.total
+
+    async def scan(self, collection: Collection, *, batch_rows: int) -> AsyncIterator[list[Point]]:
+        """As `Engine.scan`."""
+        for shard in range(collection.shards):
+            start_hash: int | None = 0
+            while start_hash is not None:
+                step = await self._scan(collection, shard, start_hash, batch_rows)
+                if step.points:
+                    yield list(step.points)
+                start_hash = step.next_hash
 
     async def stats(self, collections: Sequence[Collection]) -> list[CollectionStats | None]:
         """As `Engine.stats`."""
@@ -85,9 +136,20 @@ class ShardedEngine:
         totals = {collection_id: _total(found) for collection_id, found in parts.items()}
         return [totals[collection.id] for collection in collections]
 
+    async def optimize(self, collection: Collection) -> None:
+        """As `Engine.optimize`."""
+        await fan_out(host.optimize(collection, shards) for host, shards in self._shards_by_host(collection))
+
     async def close(self) -> None:
         """As `Engine.close`."""
         await fan_out(host.close() for host in self._hosts)
+
+    async def _newest(self, collection: Collection, count: int, condition: Filter | None) -> list[Listing]:
+        parts = self._shards_by_host(collection)
+        return await fan_out(host.newest(collection, shards, count, condition) for host, shards in parts)
+
+    async def _scan(self, collection: Collection, shard: int, start_hash: int, count: int) -> ScanStep:
+        return await self._host(collection.hosts[shard]).scan(collection, shard, start_hash, count)
 
     def _shards_by_host(self, collection: Collection) -> list[tuple[ShardHost, Sequence[int]]]:
         return [(self._host(number), shards) for number, shards in shards_by_host(collection.hosts).items()]

@@ -9,20 +9,26 @@ from pathlib import Path
 import structlog
 
 from cluster.fan_out import fan_out
+from cluster.optimizations import Optimizations
+from cluster.writes import Write
 from storage import files
 from storage.head import Head
-from storage.search import is_quick, search
+from storage.listing import Listing, ScanStep, first_of, newest, scan
+from storage.search import hybrid_candidates, is_quick, search
 from storage.settings import StorageSettings
 from storage.shard import ShardSpec, create_shard, shard_exists
 from storage.writer import ShardWriter
 from vectoray.core.errors import ShardLocked, ShardUnavailable, Unavailable, VectorayError
+from vectoray.core.filters import Filter
+from vectoray.core.fusion import shortlist
+from vectoray.core.hybrid import Candidate, HybridQuery
 from vectoray.core.model import (
     Collection,
     CollectionStats,
     Point,
-    PointBatch,
     SearchQuery,
     SearchResult,
+    WriteResult,
 )
 
 _log = structlog.get_logger(__name__)
@@ -38,6 +44,7 @@ class OpenShards:
         self._settings = settings
         self._open: dict[ShardKey, ShardWriter] = {}
         self._turns: dict[ShardKey, asyncio.Lock] = {}
+        self._optimizations = Optimizations()
         self._closed = False
 
     async def create(self, collection: Collection, shards: Sequence[int]) -> None:
@@ -69,14 +76,16 @@ class OpenShards:
             await self._writer(collection, shard)
         return None
 
-    async def upsert(self, collection: Collection, parts: Mapping[int, PointBatch]) -> int:
-        """As `cluster.engine.ShardHost.upsert`."""
+    async def write(self, collection: Collection, parts: Mapping[int, Write]) -> dict[int, WriteResult]:
+        """As `cluster.engine.ShardHost.write`."""
 
-        async def write(shard: int, batch: PointBatch) -> int:
+        async def write(shard: int, part: Write) -> WriteResult:
             writer = await self._writer(collection, shard)
-            return (await asyncio.wrap_future(writer.upsert(batch))).written
+            change = writer.write(part.batch, part.mode, atomic=part.atomic, expected_seqs=part.expected_seqs)
+            return await asyncio.wrap_future(change)
 
-        return sum(await fan_out(write(shard, batch) for shard, batch in parts.items()))
+        results = await fan_out(write(shard, part) for shard, part in parts.items())
+        return dict(zip(parts, results, strict=True))
 
     async def delete(self, collection: Collection, parts: Mapping[int, Sequence[str]]) -> list[str]:
         """As `cluster.engine.ShardHost.delete`."""
@@ -88,6 +97,18 @@ class OpenShards:
         existed = await fan_out(write(shard, ids) for shard, ids in parts.items())
         return [point_id for part in existed for point_id in part]
 
+    async def delete_matching(
+        self, collection: Collection, shards: Sequence[int], condition: Filter
+    ) -> list[str]:
+        """As `cluster.engine.ShardHost.delete_matching`."""
+
+        async def write(shard: int) -> list[str]:
+            writer = await self._writer(collection, shard)
+            return await asyncio.wrap_future(writer.delete_matching(condition))
+
+        deleted = await fan_out(write(shard) for shard in shards)
+        return [point_id for part in deleted for point_id in part]
+
     async def get(self, collection: Collection, parts: Mapping[int, Sequence[str]]) -> list[Point]:
         """As `cluster.engine.ShardHost.get`."""
         found = []
@@ -98,8 +119,24 @@ class OpenShards:
 
     async def search(self, collection: Collection, shards: Sequence[int], query: SearchQuery) -> SearchResult:
         """As `cluster.engine.ShardHost.search`."""
-        heads = [(await self._writer(collection, shard)).head for shard in shards]
-        return await search_heads(heads, collection, query)
+        return await search_heads(await self._heads(collection, shards), collection, query)
+
+    async def hybrid(
+        self, collection: Collection, shards: Sequence[int], query: HybridQuery
+    ) -> list[Candidate]:
+        """As `cluster.engine.ShardHost.hybrid`."""
+        return await hybrid_heads(await self._heads(collection, shards), collection, query)
+
+    async def newest(
+        self, collection: Collection, shards: Sequence[int], count: int, condition: Filter | None
+    ) -> Listing:
+        """As `cluster.engine.ShardHost.newest`."""
+        return await newest_of_heads(await self._heads(collection, shards), count, condition)
+
+    async def scan(self, collection: Collection, shard: int, start_hash: int, count: int) -> ScanStep:
+        """As `cluster.engine.ShardHost.scan`."""
+        [head] = await self._heads(collection, [shard])
+        return await asyncio.to_thread(scan, head, start_hash, count)
 
     async def stats(
         self, collections: Sequence[tuple[Collection, Sequence[int]]]
@@ -113,6 +150,11 @@ class OpenShards:
         except VectorayError as error:
             _log.warning("shard_without_stats", collection=collection.id, reason=error.message)
             return None
+
+    async def optimize(self, collection: Collection, shards: Sequence[int]) -> None:
+        """As `cluster.engine.ShardHost.optimize`."""
+        for shard in shards:
+            self._optimizations.begin(await self._writer(collection, shard))
 
     @property
     def heads(self) -> list[Head]:
@@ -128,7 +170,10 @@ class OpenShards:
         """Close every shard, writing what is waiting. All are closed, whatever one of them says."""
         self._closed = True
         # Every turn, not only the open ones: a shard may be opening.
-        await fan_out(self._close(key) for key in list(self._turns))
+        try:
+            await fan_out(self._close(key) for key in list(self._turns))
+        finally:
+            await asyncio.to_thread(self._optimizations.close)
 
     async def _close(self, key: ShardKey) -> None:
         async with self._turn(key):
@@ -142,6 +187,9 @@ class OpenShards:
     def _turn(self, key: ShardKey) -> asyncio.Lock:
         """Held by whoever opens, closes or drops the shard: one at a time."""
         return self._turns.setdefault(key, asyncio.Lock())
+
+    async def _heads(self, collection: Collection, shards: Sequence[int]) -> list[Head]:
+        return [(await self._writer(collection, shard)).head for shard in shards]
 
     async def _writer(self, collection: Collection, shard: int) -> ShardWriter:
         """The shard's owner, opened once however many ask at the same time; anew when it is broken."""
@@ -197,11 +245,32 @@ async def search_heads(heads: Sequence[Head], collection: Collection, query: Sea
     return await asyncio.to_thread(search, heads, collection.metric, query, shards=collection.shards)
 
 
+async def hybrid_heads(heads: Sequence[Head], collection: Collection, query: HybridQuery) -> list[Candidate]:
+    """What `vectoray.core.fusion.fuse` needs of some shards of a collection, in this process."""
+
+    def candidates() -> list[Candidate]:
+        parts = [hybrid_candidates(head, collection.metric, query) for head in heads]
+        return parts[0] if len(parts) == 1 else shortlist(query, parts)
+
+    # In a thread whatever it is: it goes over a number for every row that there is.
+    return await asyncio.to_thread(candidates)
+
+
+async def newest_of_heads(heads: Sequence[Head], count: int, condition: Filter | None) -> Listing:
+    """The first points over some shards of a collection, in this process; see `storage.listing.newest`."""
+
+    def listing() -> Listing:
+        return first_of([newest(head, count, condition) for head in heads], count)
+
+    return await asyncio.to_thread(listing)
+
+
 def sum_stats(parts: Sequence[CollectionStats]) -> CollectionStats:
     """The stats of several parts of a collection, taken together."""
     return CollectionStats(
         points=sum(part.points for part in parts),
         last_write_ms=max((part.last_write_ms for part in parts), default=0),
+        index_bytes=sum(part.index_bytes for part in parts),
     )
 
 

@@ -35,8 +35,8 @@ class BlockingEngine:
         self._wait(self._engine.create(collection))
 
     def upsert(self, collection: Collection, batch: PointBatch) -> int:
-        """As `Engine.upsert`, patient."""
-        return self._patiently(lambda: self._engine.upsert(collection, batch))
+        """As `Engine.write`, replacing those whose id exists, patient. Returns how many rows were written."""
+        return self._patiently(lambda: self._engine.write(collection, batch)).written
 
     def delete(self, collection: Collection, ids: Sequence[str]) -> list[str]:
         """As `Engine.delete`, patient; an id deleted by an attempt that was not answered may be missing."""

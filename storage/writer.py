@@ -178,7 +178,11 @@ class ShardWriter:
     def stats(self) -> CollectionStats:
         """How full the shard is."""
         head = self._view.head
-        return CollectionStats(points=head.points, last_write_ms=head.last_write_ms)
+        return CollectionStats(
+            points=head.points,
+            last_write_ms=head.last_write_ms,
+            index_bytes=sum(live.segment.size_bytes for live in head.segments),
+        )
 
     @property
     def closed(self) -> bool:

@@ -47,20 +47,23 @@ class CollectionView:
 
     Attributes:
         points: Live points; None while a shard does not answer.
+        index_bytes: Size of the segments' files; None while a shard does not answer.
         updated_at: When the collection, or a point in it, was last changed.
     """
 
     collection: Collection
     points: int | None
+    index_bytes: int | None
     updated_at: datetime
 
     @classmethod
     def of(cls, collection: Collection, stats: CollectionStats | None) -> "CollectionView":
         """Join what the catalog and the engine know."""
         if stats is None:
-            return cls(collection, None, collection.updated_at)
+            return cls(collection, None, None, collection.updated_at)
         last_write = datetime.fromtimestamp(stats.last_write_ms / 1000, UTC)
-        return cls(collection, stats.points, max(collection.updated_at, last_write))
+        updated_at = max(collection.updated_at, last_write)
+        return cls(collection, stats.points, stats.index_bytes, updated_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,19 @@ class CollectionService:
             visible_owners(caller), name=name, skip=skip, limit=limit
         )
         return await self._views(collections), total
+
+    async def optimize(self, caller: Principal, address: Address) -> CollectionView:
+        """Begin to make searches as quick as they can be; see `cluster.engine.Engine.optimize`.
+
+        Returns:
+            The collection as it is now, while that is under way.
+
+        Raises:
+            CollectionNotFound: There is none that the caller may see.
+            ShardUnavailable: One of its shards does not answer.
+        """
+        await self.engine.optimize(await find_collection(self.catalog, caller, address))
+        return await self.describe(caller, address)
 
     async def drop(self, caller: Principal, address: Address) -> Collection:
         """Drop a collection and everything in it.

@@ -1,16 +1,25 @@
-"""Inserts, reads and deletes points."""
+"""Writes, reads, lists and deletes points."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
+
+import numpy as np
 
 from cluster.engine import Engine
 from serve.auth import Principal
 from serve.service.limits import Limits
 from serve.service.ownership import Address, find_collection
 from storage.catalog import Catalog
-from vectoray.core.errors import InvalidRequest, LimitExceeded, PointNotFound
-from vectoray.core.model import FloatMatrix, FloatVector, Point, PointBatch
-from vectoray.core.vectors import check_id, stack_vectors
+from vectoray.core.errors import Conflict, InvalidRequest, LimitExceeded, PointExists, PointNotFound
+from vectoray.core.filters import Filter
+from vectoray.core.model import Collection, FloatMatrix, FloatVector, Point, PointBatch, WriteMode
+from vectoray.core.vectors import check_id, check_vector, stack_vectors
+
+# Each of them has seen another writer of the same point come first.
+_UPDATE_ATTEMPTS = 5
+# Of a scan: so many are in memory at a time.
+_EXPORT_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,54 @@ class NewPoints:
     texts: Sequence[str | None]
 
 
+class Unchanged(Enum):
+    """Says of a part of a point that it stays as it is."""
+
+    UNCHANGED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class PointChange:
+    """What becomes of a point, not checked yet.
+
+    Attributes:
+        vector: float32, shape (d,).
+        payload: The whole JSON object as UTF-8 bytes.
+        text: What full-text search sees, or None.
+    """
+
+    vector: FloatVector | Unchanged = Unchanged.UNCHANGED
+    payload: bytes | Unchanged = Unchanged.UNCHANGED
+    text: str | Unchanged | None = Unchanged.UNCHANGED
+
+    def of(self, point: Point) -> PointBatch:
+        """The changed point, as a batch of one."""
+        vector = point.vector if isinstance(self.vector, Unchanged) else self.vector
+        return PointBatch(
+            ids=[point.id],
+            vectors=np.ascontiguousarray(vector[None], dtype=np.float32),
+            payloads=[point.payload if isinstance(self.payload, Unchanged) else self.payload],
+            texts=[point.text if isinstance(self.text, Unchanged) else self.text],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PointPage:
+    """Some points of a collection, and how many there are."""
+
+    collection: Collection
+    points: Sequence[Point]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class PointExport:
+    """All points of a collection, a batch at a time; see `cluster.engine.Engine.scan`."""
+
+    collection: Collection
+    batches: AsyncIterator[list[Point]]
+
+
 @dataclass(frozen=True, slots=True)
 class PointService:
     """Points of one collection at a time."""
@@ -37,7 +94,7 @@ class PointService:
     engine: Engine
     limits: Limits
 
-    async def insert(self, caller: Principal, address: Address, points: NewPoints) -> int:
+    async def upsert(self, caller: Principal, address: Address, points: NewPoints) -> int:
         """Write points durably, replacing those whose id exists. Returns how many rows were sent.
 
         Everything is checked before anything is written. An id sent twice is one point: the later row wins.
@@ -47,17 +104,58 @@ class PointService:
             DimensionMismatch, InvalidRequest, LimitExceeded: The first bad row, named as ``vectors[i]``.
         """
         collection = await find_collection(self.catalog, caller, address)
-        self._check_count(len(points.ids))
-        for row, point_id in enumerate(points.ids):
-            check_id(point_id, where=f"vectors[{row}].id")
-        batch = PointBatch(
-            ids=points.ids,
-            vectors=stack_vectors(points.vectors, dimension=collection.dimension, metric=collection.metric),
-            payloads=points.payloads,
-            texts=points.texts,
-        )
-        await self.engine.upsert(collection, batch)
+        batch = self._checked(collection, points)
+        await self.engine.write(collection, batch)
         return len(batch)
+
+    async def insert(self, caller: Principal, address: Address, points: NewPoints) -> int:
+        """Write new points durably, all or none. Returns how many rows were sent.
+
+        Only if someone else writes one of the ids at the same moment, and the collection has several shards,
+        others of the batch may be there after an error.
+
+        Raises:
+            CollectionNotFound: There is no such collection that the caller may see.
+            DimensionMismatch, InvalidRequest, LimitExceeded: The first bad row, named as ``vectors[i]``.
+            PointExists: An id is there already, or twice in the batch.
+        """
+        collection = await find_collection(self.catalog, caller, address)
+        batch = self._checked(collection, points)
+        if collection.shards > 1:
+            # Before any shard writes its part; a single one refuses all of it by itself.
+            await self._refuse_existing(collection, batch.ids)
+        result = await self.engine.write(collection, batch, WriteMode.INSERT)
+        if result.refused:
+            raise PointExists.of(collection=collection.name, point_id=batch.ids[result.refused[0]])
+        return len(batch)
+
+    async def update(self, caller: Principal, address: Address, point_id: str, change: PointChange) -> Point:
+        """Change parts of a point durably. Returns the point as it is afterwards.
+
+        The rest stays as it is, whoever else writes the point at the same time.
+
+        Raises:
+            CollectionNotFound, PointNotFound: It is not there, or not the caller's to see.
+            DimensionMismatch, InvalidRequest, LimitExceeded: The id or the vector cannot be.
+            Conflict: Others wrote the point again and again meanwhile; nothing was changed.
+        """
+        collection = await find_collection(self.catalog, caller, address)
+        check_id(point_id, where="id")
+        if not isinstance(change.vector, Unchanged):
+            check_vector(
+                change.vector, dimension=collection.dimension, metric=collection.metric, where="vector"
+            )
+        for _ in range(_UPDATE_ATTEMPTS):
+            point = await self._existing(collection, point_id)
+            seqs = np.array([point.seq], dtype=np.uint64)
+            result = await self.engine.write(
+                collection, change.of(point), WriteMode.UPDATE, expected_seqs=seqs
+            )
+            if not result.refused:
+                return await self._existing(collection, point_id)
+        raise Conflict(
+            f"Vector '{point_id}' was changed by others at the same time; try again.", {"vector_id": point_id}
+        )
 
     async def get(self, caller: Principal, address: Address, point_id: str) -> Point:
         """One point.
@@ -67,10 +165,41 @@ class PointService:
             InvalidRequest, LimitExceeded: No point can have such an id.
         """
         collection = await find_collection(self.catalog, caller, address)
-        [point] = await self.engine.get(collection, [check_id(point_id, where="id")])
-        if point is None:
-            raise PointNotFound.of(collection=collection.name, point_id=point_id)
-        return point
+        return await self._existing(collection, check_id(point_id, where="id"))
+
+    async def page(
+        self,
+        caller: Principal,
+        address: Address,
+        *,
+        skip: int = 0,
+        limit: int,
+        condition: Filter | None = None,
+    ) -> PointPage:
+        """Points, newest first, and how many there are without ``skip`` and ``limit``.
+
+        Args:
+            caller: Who asks.
+            address: Which collection.
+            skip: How many to leave out at the beginning; the API family has checked its bounds.
+            limit: How many at most; likewise.
+            condition: Only points whose payload meets it.
+
+        Raises:
+            CollectionNotFound: There is no such collection that the caller may see.
+        """
+        collection = await find_collection(self.catalog, caller, address)
+        points, total = await self.engine.page(collection, skip=skip, limit=limit, condition=condition)
+        return PointPage(collection, points, total)
+
+    async def export(self, caller: Principal, address: Address) -> PointExport:
+        """All points, read from the shards as the batches are asked for.
+
+        Raises:
+            CollectionNotFound: There is no such collection that the caller may see.
+        """
+        collection = await find_collection(self.catalog, caller, address)
+        return PointExport(collection, self.engine.scan(collection, batch_rows=_EXPORT_ROWS))
 
     async def delete(self, caller: Principal, address: Address, point_id: str) -> None:
         """Delete one point durably.
@@ -83,12 +212,58 @@ class PointService:
         if not await self.engine.delete(collection, [check_id(point_id, where="id")]):
             raise PointNotFound.of(collection=collection.name, point_id=point_id)
 
-    def _check_count(self, rows: int) -> None:
+    async def delete_many(self, caller: Principal, address: Address, ids: Sequence[str]) -> list[str]:
+        """Delete points durably. Returns the ids that existed, in the order asked.
+
+        Raises:
+            CollectionNotFound: There is no such collection that the caller may see.
+            InvalidRequest, LimitExceeded: There are no ids, or too many, or no point can have one of them.
+        """
+        collection = await find_collection(self.catalog, caller, address)
+        self._check_count(len(ids), "ids")
+        for row, point_id in enumerate(ids):
+            check_id(point_id, where=f"ids[{row}]")
+        return await self.engine.delete(collection, ids)
+
+    async def delete_matching(self, caller: Principal, address: Address, condition: Filter) -> list[str]:
+        """Delete the points whose payload meets a condition durably. Returns their ids, in no order.
+
+        Raises:
+            CollectionNotFound: There is no such collection that the caller may see.
+        """
+        collection = await find_collection(self.catalog, caller, address)
+        return await self.engine.delete_matching(collection, condition)
+
+    def _checked(self, collection: Collection, points: NewPoints) -> PointBatch:
+        self._check_count(len(points.ids), "vectors")
+        for row, point_id in enumerate(points.ids):
+            check_id(point_id, where=f"vectors[{row}].id")
+        return PointBatch(
+            ids=points.ids,
+            vectors=stack_vectors(points.vectors, dimension=collection.dimension, metric=collection.metric),
+            payloads=points.payloads,
+            texts=points.texts,
+        )
+
+    def _check_count(self, rows: int, where: str) -> None:
         if rows == 0:
-            raise InvalidRequest("'vectors' is empty; send at least one.", {"at": "vectors"})
+            raise InvalidRequest(f"'{where}' is empty; send at least one.", {"at": where})
         if rows > self.limits.max_batch_points:
             raise LimitExceeded(
-                f"'vectors' has {rows} items, at most {self.limits.max_batch_points} are allowed; "
+                f"'{where}' has {rows} items, at most {self.limits.max_batch_points} are allowed; "
                 "send them in smaller batches.",
-                {"at": "vectors", "limit": self.limits.max_batch_points},
+                {"at": where, "limit": self.limits.max_batch_points},
             )
+
+    async def _refuse_existing(self, collection: Collection, ids: Sequence[str]) -> None:
+        seen: set[str] = set()
+        for point_id, point in zip(ids, await self.engine.get(collection, ids), strict=True):
+            if point is not None or point_id in seen:
+                raise PointExists.of(collection=collection.name, point_id=point_id)
+            seen.add(point_id)
+
+    async def _existing(self, collection: Collection, point_id: str) -> Point:
+        [point] = await self.engine.get(collection, [point_id])
+        if point is None:
+            raise PointNotFound.of(collection=collection.name, point_id=point_id)
+        return point

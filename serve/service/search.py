@@ -1,4 +1,4 @@
-"""Searches a collection, by a vector or by a text that the collection's model turns into one."""
+"""Searches a collection: by a vector, a text that the collection's model turns into one, or by words too."""
 
 import time
 from collections.abc import Sequence
@@ -12,8 +12,11 @@ from serve.service.ownership import Address, find_collection
 from storage.catalog import Catalog
 from vectoray.core.errors import InvalidRequest
 from vectoray.core.filters import Filter
+from vectoray.core.hybrid import Fusion, HybridQuery, Weighted
 from vectoray.core.model import Collection, FloatMatrix, FloatVector, Metric, SearchQuery, SearchResult
 from vectoray.core.vectors import check_vector
+
+_WEIGHTED = Weighted()
 
 
 class TextEmbedder(Protocol):
@@ -40,6 +43,25 @@ class SearchRequest:
     score_threshold: float | None = None
     include_vectors: bool = False
     metric: Metric | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HybridRequest:
+    """A question with ``vector``, ``text`` or both.
+
+    Attributes:
+        vector: float32, shape (d,), not checked yet; None to use the text's.
+        text: The words to look for.
+        top_k: How many hits at most; the API family has checked its bounds.
+        fusion: How the scores by vector and by words become one.
+    """
+
+    vector: FloatVector | None = None
+    text: str | None = None
+    top_k: int = 10
+    filter: Filter | None = None
+    include_vectors: bool = False
+    fusion: Fusion = _WEIGHTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +106,33 @@ class SearchService:
         hits = await self.engine.search(collection, query)
         return SearchAnswer(collection, hits, (time.perf_counter() - started) * 1000)
 
+    async def hybrid(self, caller: Principal, address: Address, request: HybridRequest) -> SearchAnswer:
+        """Answer ``request``. A text without a vector is embedded too, unless vectors have weight 0.
+
+        Raises:
+            CollectionNotFound: There is no such collection that the caller may see.
+            DimensionMismatch, InvalidRequest: The question cannot be asked of this collection.
+        """
+        started = time.perf_counter()
+        collection = await find_collection(self.catalog, caller, address)
+        vector = request.vector
+        if vector is None and request.text is not None and _counts_vectors(request.fusion):
+            vector = await self._embed(collection, request.text)
+        if vector is not None:
+            vector = check_vector(
+                vector, dimension=collection.dimension, metric=collection.metric, where="vector"
+            )
+        query = HybridQuery(
+            vector=vector,
+            text=request.text,
+            top_k=request.top_k,
+            filter=request.filter,
+            include_vectors=request.include_vectors,
+            fusion=request.fusion,
+        )
+        hits = await self.engine.hybrid(collection, query)
+        return SearchAnswer(collection, hits, (time.perf_counter() - started) * 1000)
+
     async def _vector(self, collection: Collection, request: SearchRequest) -> FloatVector:
         if (request.vector is None) == (request.text is None):
             raise InvalidRequest("Send either 'vector' or 'text', and not both.")
@@ -104,6 +153,10 @@ class SearchService:
         vector: FloatVector = (await self.embedder.embed(collection.embedding_model, [text]))[0]
         EMBED.done(started)
         return vector
+
+
+def _counts_vectors(fusion: Fusion) -> bool:
+    return not isinstance(fusion, Weighted) or fusion.vector_weight > 0
 
 
 def _check_metric(collection: Collection, expected: Metric | None) -> None:

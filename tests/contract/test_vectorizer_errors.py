@@ -375,7 +375,7 @@ FAILING = [
     ("stats", "GET", f"{API}/health", None, "SERVICE_UNAVAILABLE", "INTERNAL_ERROR"),
     ("get", "GET", f"{DOCS}/vectors/a", None, "SERVICE_UNAVAILABLE", "INTERNAL_ERROR"),
     (
-        "upsert",
+        "write",
         "POST",
         f"{DOCS}/vectors",
         {"vectors": [{"id": "a", "vector": [1, 1, 1]}]},

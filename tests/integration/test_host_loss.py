@@ -42,7 +42,7 @@ async def test_kill_9_of_a_shard_host_loses_no_acknowledged_insert(
         for number in range(150):
             point_id = f"{worker}-{number}"
             try:
-                await ray_engine.upsert(collection, PointBatch([point_id], vector, [b"{}"], [None]))
+                await ray_engine.write(collection, PointBatch([point_id], vector, [b"{}"], [None]))
             except Unavailable as error:
                 refused.append(error)
             else:
@@ -77,7 +77,7 @@ async def test_a_host_that_hangs_is_replaced_and_reads_go_on_meanwhile(
     before = PointBatch(
         [f"p{row}" for row in range(DIMENSION)], vectors, [b"{}"] * DIMENSION, [None] * DIMENSION
     )
-    await ray_engine.upsert(collection, before)
+    await ray_engine.write(collection, before)
     query = SearchQuery(vectors[0], top_k=100)
     assert len(await ray_engine.search(collection, query)) == DIMENSION
 
@@ -93,9 +93,8 @@ async def test_a_host_that_hangs_is_replaced_and_reads_go_on_meanwhile(
         async with asyncio.timeout(90):
             while not written:
                 try:
-                    written = await ray_engine.upsert(
-                        collection, PointBatch(["later"], vectors[:1], [b"{}"], [None])
-                    )
+                    later = PointBatch(["later"], vectors[:1], [b"{}"], [None])
+                    written = (await ray_engine.write(collection, later)).written
                 except Unavailable:
                     continue
             # The point is in one host; the others are replaced too.

@@ -13,6 +13,7 @@ VectorayError
     SnapshotNotFound
   Conflict                  the caller's change contradicts what is there
     CollectionExists
+    PointExists
   Unauthenticated           no credential where one is needed, or a wrong one
   PermissionDenied          a good credential that does not allow this
   Unavailable               try again: the request was fine (retryable)
@@ -190,6 +191,20 @@ class CollectionExists(Conflict):
     def of(cls, name: str) -> "CollectionExists":
         """Build the message for a name that is taken."""
         return cls(f"Collection '{name}' already exists.", {"collection": name})
+
+
+class PointExists(Conflict):
+    """A point to insert is there already."""
+
+    code = ErrorCode.CONFLICT
+
+    @classmethod
+    def of(cls, *, collection: str, point_id: str) -> "PointExists":
+        """Build the message for an id that is taken."""
+        return cls(
+            f"Vector '{point_id}' already exists in collection '{collection}'.",
+            {"collection": collection, "vector_id": point_id},
+        )
 
 
 class Unauthenticated(VectorayError):

@@ -130,10 +130,13 @@ class CollectionStats:
     Attributes:
         points: Live points over all shards.
         last_write_ms: Unix time of the last acknowledged write in milliseconds; 0 if there was none.
+        index_bytes: Size of the files of all segments: indexes, and the rows that they index. What was
+            written since the last seal is in none.
     """
 
     points: int
     last_write_ms: int
+    index_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ async def insert_vectors(
     collection_name: str, body: wire.InsertVectors, caller: Caller, services: ServicesDep
 ) -> wire.VectorsInserted:
     """Insert vectors, replacing those whose id exists: all of them, or none if one is bad."""
-    inserted = await services.points.insert(caller, ByName(collection_name), body.vectors)
+    inserted = await services.points.upsert(caller, ByName(collection_name), body.vectors)
     return wire.VectorsInserted(message="Vectors inserted successfully", inserted=inserted)
 
 

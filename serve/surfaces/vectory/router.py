@@ -50,3 +50,14 @@ async def query(collection_id: str, body: wire.Query, caller: Caller, services: 
     """The vectors most similar to a given one, or to a text."""
     answer = await services.search.search(caller, ById(collection_id), translate.search_request(body))
     return json_response(translate.query_results(answer, body))
+
+
+@router.post(
+    "/collections/{collection_id}/hybrid-search", response_model=wire.HybridResults, tags=["Vectors"]
+)
+async def hybrid_search(
+    collection_id: str, body: wire.HybridSearch, caller: Caller, services: ServicesDep
+) -> Response:
+    """The vectors that answer best by similarity and by words, taken together."""
+    answer = await services.search.hybrid(caller, ById(collection_id), translate.hybrid_request(body))
+    return json_response(translate.hybrid_results(answer, body))

@@ -9,10 +9,11 @@ import numpy as np
 from serve.answer import stored_json
 from serve.service.collections import CollectionView
 from serve.service.health import Health
-from serve.service.search import SearchAnswer, SearchRequest
+from serve.service.search import HybridRequest, SearchAnswer, SearchRequest
 from serve.surfaces.vectory import wire
 from vectoray.core.errors import InvalidRequest
 from vectoray.core.filters import And, Eq, Filter, Path
+from vectoray.core.hybrid import Weighted
 from vectoray.core.model import Hit, IndexKind, IndexOptions, Metric
 from vectoray.embedding import ModelInfo
 
@@ -50,7 +51,7 @@ def collection_info(view: CollectionView) -> wire.CollectionInfo:
         distance_metric=_METRIC_NAMES[collection.metric],
         index_type=collection.index.kind.value,
         vector_count=view.points,
-        index_size_bytes=0,
+        index_size_bytes=view.index_bytes,
         config=_index_config(collection.index),
         created_by=collection.owner,
         created_at=collection.created_at,
@@ -80,6 +81,18 @@ def search_request(body: wire.Query) -> SearchRequest:
     )
 
 
+def hybrid_request(body: wire.HybridSearch) -> HybridRequest:
+    """A question by vector and words."""
+    return HybridRequest(
+        vector=body.vector,
+        text=body.text,
+        top_k=body.top_k,
+        filter=metadata_filter(body.filters or {}),
+        include_vectors=body.include_vectors,
+        fusion=Weighted(body.vector_weight, body.text_weight),
+    )
+
+
 def metadata_filter(document: dict[str, Any]) -> Filter | None:
     """Every value of ``document`` is found at its place in the metadata.
 
@@ -95,14 +108,17 @@ def metadata_filter(document: dict[str, Any]) -> Filter | None:
 def query_results(answer: SearchAnswer, body: wire.Query) -> dict[str, object]:
     """A `wire.QueryResults`, its metadata still in bytes."""
     metric = answer.collection.metric
-    return {
-        "results": [_result(hit, metric, include_metadata=body.include_metadata) for hit in answer.hits],
-        "total": len(answer.hits),
-        "latency_ms": round(answer.elapsed_ms, 3),
-        "collection_id": answer.collection.id,
-        "distance_metric": _METRIC_NAMES[metric],
-        "query_id": str(uuid4()),
-    }
+    return _results(
+        answer, [_result(hit, metric, include_metadata=body.include_metadata) for hit in answer.hits]
+    )
+
+
+def hybrid_results(answer: SearchAnswer, body: wire.HybridSearch) -> dict[str, object]:
+    """A `wire.HybridResults`, its metadata still in bytes."""
+    metric = answer.collection.metric
+    return _results(
+        answer, [_hybrid_result(hit, metric, include_metadata=body.include_metadata) for hit in answer.hits]
+    )
 
 
 def distance_of(score: float, metric: Metric) -> float:
@@ -136,6 +152,26 @@ def _add_conditions(document: dict[str, Any], path: Path, conditions: list[Filte
             _add_conditions(value, where, conditions)
         else:
             conditions.append(Eq(where, value))
+
+
+def _results(answer: SearchAnswer, results: list[dict[str, object]]) -> dict[str, object]:
+    return {
+        "results": results,
+        "total": len(results),
+        "latency_ms": round(answer.elapsed_ms, 3),
+        "collection_id": answer.collection.id,
+        "distance_metric": _METRIC_NAMES[answer.collection.metric],
+        "query_id": str(uuid4()),
+    }
+
+
+def _hybrid_result(hit: Hit, metric: Metric, *, include_metadata: bool) -> dict[str, object]:
+    result = _result(hit, metric, include_metadata=include_metadata)
+    by_vector = None if hit.ranking is None else hit.ranking.vector_score
+    result["distance"] = None if by_vector is None else distance_of(by_vector, metric)
+    result["vector_score"] = by_vector
+    result["text_score"] = None if hit.ranking is None else hit.ranking.text_score
+    return result
 
 
 def _result(hit: Hit, metric: Metric, *, include_metadata: bool) -> dict[str, object]:

@@ -32,6 +32,32 @@ class Query(WireModel):
     include_metadata: bool = True
 
 
+class HybridSearch(WireModel):
+    """A question with ``vector``, ``text`` or both."""
+
+    readers: ClassVar[Mapping[str, Reader]] = {"vector": read_vector}
+    binary_keys: ClassVar[frozenset[str]] = frozenset(("vector",))
+
+    vector: Vector | None = None
+    text: Annotated[
+        str | None,
+        Field(
+            description="The words to look for. Without 'vector' also embedded with the collection's model."
+        ),
+    ] = None
+    top_k: Annotated[int, Field(ge=1, le=1000, description="Most results.")] = 10
+    vector_weight: Annotated[
+        float, Field(ge=0, le=1_000_000, description="Only its proportion to the other weight matters.")
+    ] = 0.7
+    text_weight: Annotated[float, Field(ge=0, le=1_000_000)] = 0.3
+    filters: Annotated[
+        dict[str, Any] | None,
+        Field(description="Only vectors whose metadata contain these values, nested objects included."),
+    ] = None
+    include_vectors: bool = False
+    include_metadata: bool = True
+
+
 class HealthInfo(BaseModel):
     """What the server depends on, and how it is."""
 
@@ -57,7 +83,13 @@ class CollectionInfo(BaseModel):
     vector_count: Annotated[
         int | None, Field(description="null in a list while a shard of the collection does not answer.")
     ]
-    index_size_bytes: Annotated[int, Field(description="Not measured: always 0.")]
+    index_size_bytes: Annotated[
+        int | None,
+        Field(
+            description="Files of the indexes and of the vectors in them; the latest are in none yet. "
+            "null like 'vector_count'."
+        ),
+    ]
     config: dict[str, int] | None
     created_by: str
     created_at: datetime
@@ -86,6 +118,34 @@ class QueryResults(BaseModel):
     """Results, best first, ties broken by id."""
 
     results: list[QueryResult]
+    total: int
+    latency_ms: float
+    collection_id: str
+    distance_metric: MetricName
+    query_id: str
+
+
+class HybridResult(BaseModel):
+    """A vector and how well it answers: a higher score is better."""
+
+    id: str
+    score: Annotated[float, Field(description="Weighted mean of both scores, each brought to 0 to 1.")]
+    distance: Annotated[float | None, Field(description="By the vector; null when there was none.")]
+    vector_score: Annotated[
+        float | None, Field(description="What a query would score; null when there was no vector.")
+    ]
+    text_score: Annotated[
+        float | None, Field(description="BM25; 0 without a word of the text, null when there was none.")
+    ]
+    metadata: Annotated[dict[str, Any] | None, Field(description="Absent unless asked for.")] = None
+    text_content: str | None
+    vector: Annotated[Vector | None, Field(description="Absent unless asked for.")] = None
+
+
+class HybridResults(BaseModel):
+    """Results, best first, ties broken by id."""
+
+    results: list[HybridResult]
     total: int
     latency_ms: float
     collection_id: str

@@ -6,6 +6,7 @@ from uuid import UUID
 import numpy as np
 
 from cluster.placement import place
+from cluster.writes import Write
 from storage.settings import StorageSettings
 from vectoray.core.model import Collection, FloatMatrix, IndexOptions, Metric, PointBatch
 
@@ -42,3 +43,8 @@ def batch_of(ids: list[str], *, seed: int = 0) -> PointBatch:
     """A batch whose texts are the ids."""
     payloads = [b'{"row":%d}' % row for row in range(len(ids))]
     return PointBatch(ids, vectors_of(len(ids), seed=seed), payloads, list(ids))
+
+
+def write_of(ids: list[str], *, seed: int = 0) -> Write:
+    """`batch_of`, to be written whatever is there."""
+    return Write(batch_of(ids, seed=seed))

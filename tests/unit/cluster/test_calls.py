@@ -11,9 +11,9 @@ import pytest
 from cluster.calls import Call, answer_calls, decode_answers, encode_calls
 from cluster.shards import OpenShards
 from storage.log import WriteLog
-from tests.unit.cluster.conftest import QUIET, batch_of, collection_of, vectors_of
+from tests.unit.cluster.conftest import QUIET, collection_of, vectors_of, write_of
 from vectoray.core.errors import InternalError, ShardUnavailable
-from vectoray.core.model import SearchQuery
+from vectoray.core.model import SearchQuery, WriteResult
 
 DOCS = collection_of(2)
 
@@ -31,7 +31,7 @@ async def answer(host: OpenShards, *calls: Call) -> list[Any]:
 
 
 def write(point_id: str, shard: int = 0, within_s: float = 10) -> Call:
-    return Call("upsert", (DOCS, {shard: batch_of([point_id])}), within_s)
+    return Call("write", (DOCS, {shard: write_of([point_id])}), within_s)
 
 
 def hold_appends(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
@@ -60,7 +60,7 @@ async def test_calls_that_come_together_are_answered_in_order_each_by_itself(
         Call("search", (missing, [0], query), 10),
         Call("search", (DOCS, [0], None), 10),
     )
-    assert written == 1
+    assert written == {0: WriteResult(1)}
     assert len(found) <= 1
     assert isinstance(lost, ShardUnavailable)
     assert isinstance(broken, InternalError)
@@ -81,7 +81,7 @@ async def test_writes_that_come_together_share_a_commit(
 
     await answer(host, Call("stats", ([(DOCS, [0])],), 10))
     monkeypatch.setattr(WriteLog, "append", counted)
-    assert await answer(host, *(write(f"p{number}") for number in range(40))) == [1] * 40
+    assert await answer(host, *(write(f"p{number}") for number in range(40))) == [{0: WriteResult(1)}] * 40
     assert sum(appended) == 40
     assert len(appended) <= 3
 
@@ -89,7 +89,7 @@ async def test_writes_that_come_together_share_a_commit(
 async def test_a_host_says_for_how_long_its_writes_have_not_come_through(
     host: OpenShards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert (await answer(host, write("a"))) == [1]
+    assert (await answer(host, write("a"))) == [{0: WriteResult(1)}]
     assert host.stuck_s == 0
     stuck, released = hold_appends(monkeypatch)
     waiting = asyncio.create_task(answer(host, write("b")))
@@ -98,20 +98,23 @@ async def test_a_host_says_for_how_long_its_writes_have_not_come_through(
     await asyncio.sleep(0.02)
     assert host.stuck_s >= first + 0.02
     released.set()
-    assert await waiting == [1]
+    assert await waiting == [{0: WriteResult(1)}]
     assert host.stuck_s == 0
 
 
 async def test_a_call_that_nobody_waits_for_any_longer_is_given_up(
     host: OpenShards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert (await answer(host, write("a"))) == [1]
+    assert (await answer(host, write("a"))) == [{0: WriteResult(1)}]
     stuck, released = hold_appends(monkeypatch)
     first = asyncio.create_task(answer(host, write("b")))
     await asyncio.to_thread(stuck.wait)
     # It waits behind the first one, and never begins.
-    [late] = await answer(host, write("c", within_s=0.01))
+    try:
+        async with asyncio.timeout(5):
+            [late] = await answer(host, write("c", within_s=0.01))
+    finally:
+        released.set()
     assert isinstance(late, ShardUnavailable)
-    released.set()
-    assert await first == [1]
+    assert await first == [{0: WriteResult(1)}]
     assert [point.id for point in (await answer(host, Call("get", (DOCS, {0: ["b", "c"]}), 10)))[0]] == ["b"]

@@ -17,7 +17,7 @@ from cluster.shards import OpenShards, search_heads, shard_directory
 from storage.reader import ShardReader
 from storage.settings import StorageSettings
 from storage.shard import COUNTER
-from tests.unit.cluster.conftest import QUIET, batch_of, collection_of, vectors_of
+from tests.unit.cluster.conftest import QUIET, collection_of, vectors_of, write_of
 from vectoray.core.errors import ShardUnavailable
 from vectoray.core.model import Collection, SearchQuery
 
@@ -68,7 +68,7 @@ async def test_every_acknowledged_write_is_seen_by_the_next_read(host: HostOfNod
     for number in range(20):
         # Now a few rows, taken in on the spot, now many, left to a thread.
         ids = [f"{number}-{row}" for row in range(40 if number % 3 else 2)]
-        await host.upsert(DOCS, {number % 2: batch_of(ids)})
+        await host.write(DOCS, {number % 2: write_of(ids)})
         expected |= set(ids)
         assert await ids_in(reads, host) == expected
     await host.delete(DOCS, {0: ["0-0"]})
@@ -80,7 +80,7 @@ async def test_new_segments_are_seen(tmp_path: Path, reads: LocalReads) -> None:
     host = HostOfNode(tmp_path, StorageSettings(seal_rows=10, flush_interval_s=86_400))
     await host.create(DOCS, SHARDS)
     for number in range(10):
-        await host.upsert(DOCS, {0: batch_of([f"{number}-{row}" for row in range(7)])})
+        await host.write(DOCS, {0: write_of([f"{number}-{row}" for row in range(7)])})
         found = await ids_in(reads, host)
         assert found is not None
         assert len(found) == 7 * (number + 1)
@@ -92,10 +92,10 @@ async def test_new_segments_are_seen(tmp_path: Path, reads: LocalReads) -> None:
 
 
 async def test_many_at_once_open_a_shard_once_and_all_see_it(host: HostOfNode, reads: LocalReads) -> None:
-    await host.upsert(DOCS, {0: batch_of(["a"])})
+    await host.write(DOCS, {0: write_of(["a"])})
     assert await asyncio.gather(*(ids_in(reads, host) for _ in range(20))) == [{"a"}] * 20
     assert host.opened == 1
-    await host.upsert(DOCS, {0: batch_of([f"b{row}" for row in range(100)])})
+    await host.write(DOCS, {0: write_of([f"b{row}" for row in range(100)])})
     found = await asyncio.gather(*(ids_in(reads, host) for _ in range(20)))
     assert all(ids is not None and len(ids) == 101 for ids in found)
 
@@ -108,7 +108,7 @@ async def test_a_caller_that_leaves_stops_neither_an_opening_nor_a_refresh(
     await asyncio.sleep(0)
     leaving.cancel()
     assert await staying == set()
-    await host.upsert(DOCS, {0: batch_of([f"b{row}" for row in range(100)])})
+    await host.write(DOCS, {0: write_of([f"b{row}" for row in range(100)])})
     leaving = asyncio.create_task(ids_in(reads, host))
     staying = asyncio.create_task(ids_in(reads, host))
     await asyncio.sleep(0)
@@ -148,7 +148,7 @@ async def test_what_fails_after_its_caller_left_is_no_news_to_the_event_loop(
         released.wait()
         raise ShardUnavailable("gone")
 
-    await host.upsert(DOCS, {0: batch_of([f"b{row}" for row in range(100)])})
+    await host.write(DOCS, {0: write_of([f"b{row}" for row in range(100)])})
     with monkeypatch.context() as broken:
         broken.setattr(ShardReader, "refresh", fail_late)
         leaving = asyncio.create_task(ids_in(reads, host))
@@ -175,7 +175,7 @@ async def test_a_host_of_another_node_is_not_read_here_and_asked_only_once_where
 async def test_a_shard_is_not_read_before_its_owner_has_opened_it(
     tmp_path: Path, host: HostOfNode, reads: LocalReads
 ) -> None:
-    await host.upsert(DOCS, {0: batch_of(["a"])})
+    await host.write(DOCS, {0: write_of(["a"])})
     await host.close()
 
     class Down(HostOfNode):
@@ -187,7 +187,7 @@ async def test_a_shard_is_not_read_before_its_owner_has_opened_it(
 
 
 async def test_reads_go_on_while_the_owner_is_away(host: HostOfNode, reads: LocalReads) -> None:
-    await host.upsert(DOCS, {0: batch_of(["a"])})
+    await host.write(DOCS, {0: write_of(["a"])})
     assert await ids_in(reads, host) == {"a"}
     await host.close()
     assert await ids_in(reads, host) == {"a"}
@@ -197,7 +197,7 @@ async def test_a_shard_that_cannot_be_read_is_left_to_its_owner_and_read_again_l
     host: HostOfNode, reads: LocalReads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await ids_in(reads, host) == set()
-    await host.upsert(DOCS, {0: batch_of(["a"])})
+    await host.write(DOCS, {0: write_of(["a"])})
     with monkeypatch.context() as broken:
         broken.setattr(ShardReader, "refresh", _fail)
         assert await ids_in(reads, host) is None
@@ -213,7 +213,7 @@ async def test_no_more_collections_stay_open_than_are_allowed(host: HostOfNode, 
     others = [collection_of(1, number=number) for number in range(1, 4)]
     for collection in others:
         await host.create(collection, [0])
-        await host.upsert(collection, {0: batch_of([f"of-{collection.name}"])})
+        await host.write(collection, {0: write_of([f"of-{collection.name}"])})
     for _ in range(2):
         for collection in (DOCS, *others):
             found = await ids_in(reads, host, collection)

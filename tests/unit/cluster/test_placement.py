@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.placement import place, shard_of, shards_by_host, split_batch, split_rows
-from tests.unit.cluster.conftest import batch_of
+from cluster.placement import place, shard_of, shards_by_host, split_rows
 
 ids = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), max_size=30)
 
@@ -55,33 +54,6 @@ def test_splitting_rows_puts_each_row_into_its_shard_once_and_in_order(ids: list
         assert rows
         assert rows == sorted(rows)
         assert all(shard_of(ids[row], shards) == shard for row in rows)
-
-
-@given(ids=ids, shards=st.integers(1, 9))
-def test_splitting_a_batch_keeps_every_point_whole(ids: list[str], shards: int) -> None:
-    batch = batch_of(ids)
-    rows = split_rows(ids, shards)
-    parts = split_batch(batch, shards)
-    if shards > 1:
-        assert parts.keys() == rows.keys()
-    for shard, part in parts.items():
-        mine = rows.get(shard, [])
-        assert list(part.ids) == [ids[row] for row in mine]
-        assert list(part.payloads) == [batch.payloads[row] for row in mine]
-        assert list(part.texts) == [batch.texts[row] for row in mine]
-        assert part.vectors.tolist() == batch.vectors[mine].tolist()
-    assert sum(len(part) for part in parts.values()) == len(ids)
-
-
-def test_equal_ids_of_one_batch_go_to_one_shard_in_order() -> None:
-    parts = split_batch(batch_of(["x", "y", "x"]), 5)
-    part = parts[shard_of("x", 5)]
-    assert [
-        payload for point_id, payload in zip(part.ids, part.payloads, strict=True) if point_id == "x"
-    ] == [
-        b'{"row":0}',
-        b'{"row":2}',
-    ]
 
 
 @pytest.mark.parametrize("shards", [2, 3, 8])

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from cluster.calls import Call
-from tests.unit.cluster.conftest import batch_of, collection_of, vectors_of
-from vectoray.core.model import Collection, SearchQuery, SearchResult
+from tests.unit.cluster.conftest import collection_of, vectors_of, write_of
+from vectoray.core.model import Collection, SearchQuery, SearchResult, WriteResult
 
 with warnings.catch_warnings():
     # Ray's own use of pydantic is not ours to mend.
@@ -36,7 +36,9 @@ class Wire:
         self.batches.append([call.method for call in decoded])
         if any(call.arguments[0] == SLOW for call in decoded):
             await self.gate.wait()
-        return pickle.dumps([1 if call.method == "upsert" else SearchResult(()) for call in decoded])
+        return pickle.dumps(
+            [{0: WriteResult(1)} if call.method == "write" else SearchResult(()) for call in decoded]
+        )
 
 
 @pytest.fixture
@@ -54,8 +56,8 @@ def host(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> RemoteShardHost:
 Ask = Callable[[RemoteShardHost, Collection], Coroutine[Any, Any, object]]
 
 
-async def write(host: RemoteShardHost, collection: Collection) -> int:
-    return await host.upsert(collection, {0: batch_of(["a"])})
+async def write(host: RemoteShardHost, collection: Collection) -> object:
+    return await host.write(collection, {0: write_of(["a"])})
 
 
 async def search(host: RemoteShardHost, collection: Collection) -> SearchResult:

@@ -11,7 +11,7 @@ from cluster.shards import OpenShards
 from tests.unit.cluster.conftest import QUIET, batch_of, collection_of, vectors_of
 from vectoray.core.errors import ShardUnavailable
 from vectoray.core.filters import Range
-from vectoray.core.model import Collection, Metric, SearchQuery
+from vectoray.core.model import Collection, Metric, SearchQuery, WriteResult
 
 IDS = [f"p{number}" for number in range(40)]
 
@@ -49,7 +49,7 @@ async def test_any_spread_over_hosts_and_shards_answers_as_a_single_shard(
     for number in range(3):
         # Each batch overwrites half of the one before.
         batch = batch_of(IDS[10 * number : 10 * number + 20], seed=number)
-        assert await engine.upsert(spread, batch) == await reference.upsert(single, batch) == 20
+        assert await engine.write(spread, batch) == await reference.write(single, batch) == WriteResult(20)
     gone = ["p7", "missing", "p30", "p7", "p0"]
     assert await engine.delete(spread, gone) == await reference.delete(single, gone) == ["p7", "p30", "p0"]
 
@@ -71,7 +71,7 @@ async def test_any_spread_over_hosts_and_shards_answers_as_a_single_shard(
 async def test_get_answers_in_the_order_asked_with_gaps_and_repetitions(open_engine: OpenEngine) -> None:
     collection = collection_of(5, 2)
     engine = await open_engine(2, collection)
-    await engine.upsert(collection, batch_of(IDS))
+    await engine.write(collection, batch_of(IDS))
     asked = ["p3", "missing", "p39", "p3", "p0"]
     points = await engine.get(collection, asked)
     assert [point and point.id for point in points] == ["p3", None, "p39", "p3", "p0"]
@@ -82,7 +82,7 @@ async def test_get_answers_in_the_order_asked_with_gaps_and_repetitions(open_eng
 async def test_deletes_come_back_in_the_order_asked_each_once(open_engine: OpenEngine) -> None:
     collection = collection_of(5, 3)
     engine = await open_engine(3, collection)
-    await engine.upsert(collection, batch_of(IDS))
+    await engine.write(collection, batch_of(IDS))
     asked = [*reversed(IDS[10:]), "missing", "p20", *IDS[5:15]]
     assert await engine.delete(collection, asked) == [*reversed(IDS[10:]), *IDS[5:10]]
     assert await engine.delete(collection, asked) == []
@@ -93,7 +93,7 @@ async def test_deletes_come_back_in_the_order_asked_each_once(open_engine: OpenE
 async def test_the_last_of_equal_ids_in_a_batch_wins_in_its_shard(open_engine: OpenEngine) -> None:
     collection = collection_of(5, 2)
     engine = await open_engine(2, collection)
-    assert await engine.upsert(collection, batch_of(["a", "b", "a"])) == 3
+    assert await engine.write(collection, batch_of(["a", "b", "a"])) == WriteResult(3)
     found = await engine.get(collection, ["a", "b"])
     assert [point and point.payload for point in found] == [b'{"row":2}', b'{"row":1}']
 
@@ -111,8 +111,8 @@ async def test_each_host_has_its_shards_and_no_others(open_engine: OpenEngine, t
 async def test_collections_on_the_same_hosts_do_not_mix(open_engine: OpenEngine) -> None:
     one, two = collection_of(3, 2, number=1), collection_of(2, 2, number=2)
     engine = await open_engine(2, one, two)
-    await engine.upsert(one, batch_of(["a", "b", "c"]))
-    await engine.upsert(two, batch_of(["a"], seed=5))
+    await engine.write(one, batch_of(["a", "b", "c"]))
+    await engine.write(two, batch_of(["a"], seed=5))
     assert [stats and stats.points for stats in await engine.stats([two, one])] == [1, 3]
     assert await engine.stats([]) == []
     await engine.delete(two, ["a"])
@@ -126,7 +126,7 @@ async def test_one_shard_that_is_away_fails_the_call_and_never_shortens_the_answ
 ) -> None:
     collection = collection_of(5, 3)
     engine = await open_engine(3, collection)
-    await engine.upsert(collection, batch_of(IDS))
+    await engine.write(collection, batch_of(IDS))
     away = 4
     await engine._hosts[collection.hosts[away]].drop(collection, [away])
     on_it = [point_id for point_id in IDS if shard_of(point_id, 5) == away]
@@ -140,14 +140,14 @@ async def test_one_shard_that_is_away_fails_the_call_and_never_shortens_the_answ
         assert caught.value.details == {"shard": away}
     for call in (
         engine.get(collection, IDS),
-        engine.upsert(collection, batch_of(IDS)),
+        engine.write(collection, batch_of(IDS)),
         engine.delete(collection, IDS),
     ):
         with pytest.raises(ShardUnavailable):
             await call
     assert await engine.stats([collection]) == [None]
     # What the shard has no part in goes on; the deletes above reached the other shards.
-    assert await engine.upsert(collection, batch_of(beside_it)) == len(beside_it)
+    assert await engine.write(collection, batch_of(beside_it)) == WriteResult(len(beside_it))
     assert all(await engine.get(collection, beside_it))
 
 
@@ -159,7 +159,7 @@ async def test_an_engine_opened_again_finds_what_was_acknowledged(tmp_path: Path
 
     first = engine_again()
     await first.create(collection)
-    await first.upsert(collection, batch_of(IDS))
+    await first.write(collection, batch_of(IDS))
     await first.close()
     second = engine_again()
     await second.create(collection)
@@ -182,7 +182,7 @@ async def test_a_collection_on_a_host_that_is_no_more_hides_the_stats_of_no_othe
     here, lost = collection_of(2, 1), collection_of(6, 3, number=1)
     assert max(lost.hosts) > 0
     engine = await open_engine(1, here)
-    await engine.upsert(here, batch_of(IDS))
+    await engine.write(here, batch_of(IDS))
     found = await engine.stats([lost, here, lost])
     assert found[0] is None
     assert found[2] is None

@@ -14,13 +14,15 @@ from cluster import shards
 from cluster.shards import OpenShards, sum_stats
 from storage.settings import StorageSettings
 from storage.writer import ShardWriter
-from tests.unit.cluster.conftest import QUIET, batch_of, collection_of, vectors_of
+from tests.unit.cluster.conftest import QUIET, collection_of, vectors_of, write_of
 from vectoray.core.errors import CorruptData, InternalError, ShardUnavailable, StorageFull, Unavailable
 from vectoray.core.filters import Eq
-from vectoray.core.model import CollectionStats, SearchQuery
+from vectoray.core.model import CollectionStats, SearchQuery, WriteResult
 
 DOCS = collection_of(2)
 OTHER = collection_of(1, number=1)
+# What a host answers to a write of one row to its first shard.
+ONE = {0: WriteResult(1)}
 
 
 class Gate:
@@ -61,13 +63,13 @@ async def ids_in(host: OpenShards, shard: int, *ids: str) -> list[str]:
 
 async def test_calls_that_come_together_open_a_shard_once(host: OpenShards, gate: Gate) -> None:
     answers = await asyncio.gather(
-        *(host.upsert(DOCS, {0: batch_of([f"p{number}"])}) for number in range(10)),
+        *(host.write(DOCS, {0: write_of([f"p{number}"])}) for number in range(10)),
         *(host.search(DOCS, [0, 1], SearchQuery(vectors_of(1)[0])) for _ in range(10)),
         host.stats([(DOCS, [0, 1])]),
     )
-    assert answers[:10] == [1] * 10
+    assert answers[:10] == [ONE] * 10
     assert sorted(gate.opened) == ["shard-0000", "shard-0001"]
-    assert await host.stats([(DOCS, [1])]) == [CollectionStats(points=0, last_write_ms=0)]
+    assert await host.stats([(DOCS, [1])]) == [CollectionStats(points=0, last_write_ms=0, index_bytes=0)]
     assert len(gate.opened) == 2
 
 
@@ -75,16 +77,16 @@ async def test_a_first_caller_that_goes_away_does_not_take_the_shard_from_the_ot
     host: OpenShards, gate: Gate
 ) -> None:
     gate.open.clear()
-    first = asyncio.create_task(host.upsert(DOCS, {0: batch_of(["first"])}))
+    first = asyncio.create_task(host.write(DOCS, {0: write_of(["first"])}))
     await asyncio.to_thread(gate.entered.wait, 10)
-    others = [asyncio.create_task(host.upsert(DOCS, {0: batch_of([f"p{number}"])})) for number in range(3)]
+    others = [asyncio.create_task(host.write(DOCS, {0: write_of([f"p{number}"])})) for number in range(3)]
     await asyncio.sleep(0)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     gate.open.set()
 
-    assert await asyncio.gather(*others) == [1, 1, 1]
+    assert await asyncio.gather(*others) == [ONE, ONE, ONE]
     assert await ids_in(host, 0, "first", "p0", "p1", "p2") == ["p0", "p1", "p2"]
     assert gate.opened == ["shard-0000"]
 
@@ -99,22 +101,22 @@ async def test_a_shard_opened_for_a_caller_that_went_away_is_there_for_the_next(
     with pytest.raises(asyncio.CancelledError):
         await only
     gate.open.set()
-    assert await host.upsert(DOCS, {0: batch_of(["a"])}) == 1
+    assert await host.write(DOCS, {0: write_of(["a"])}) == ONE
     assert gate.opened == ["shard-0000"]
 
 
 async def test_dropping_a_shard_lets_the_writes_that_wait_for_it_end(
     host: OpenShards, tmp_path: Path
 ) -> None:
-    await host.upsert(DOCS, {0: batch_of(["a"]), 1: batch_of(["b"])})
-    writes = [asyncio.create_task(host.upsert(DOCS, {0: batch_of([f"p{number}"])})) for number in range(20)]
+    await host.write(DOCS, {0: write_of(["a"]), 1: write_of(["b"])})
+    writes = [asyncio.create_task(host.write(DOCS, {0: write_of([f"p{number}"])})) for number in range(20)]
     query = SearchQuery(vectors_of(1)[0], filter=Eq(("row",), 0))
     searches = [asyncio.create_task(host.search(DOCS, [0, 1], query)) for _ in range(5)]
     await asyncio.sleep(0)
 
     await host.drop(DOCS, [0])
 
-    assert await asyncio.gather(*writes) == [1] * 20
+    assert await asyncio.gather(*writes) == [ONE] * 20
     assert all([len(await search) for search in searches])
     with pytest.raises(ShardUnavailable):
         await ids_in(host, 0, "a")
@@ -125,7 +127,7 @@ async def test_dropping_a_shard_lets_the_writes_that_wait_for_it_end(
 async def test_dropping_all_shards_leaves_nothing_and_may_be_repeated(
     host: OpenShards, tmp_path: Path
 ) -> None:
-    await host.upsert(DOCS, {0: batch_of(["a"])})
+    await host.write(DOCS, {0: write_of(["a"])})
     for _ in range(2):
         await host.drop(DOCS, [0, 1])
         assert list((tmp_path / "collections").iterdir()) == []
@@ -134,31 +136,31 @@ async def test_dropping_all_shards_leaves_nothing_and_may_be_repeated(
 
 
 async def test_creating_again_leaves_what_is_there(host: OpenShards) -> None:
-    await host.upsert(DOCS, {0: batch_of(["a"])})
+    await host.write(DOCS, {0: write_of(["a"])})
     await host.create(DOCS, [0, 1])
     assert await ids_in(host, 0, "a") == ["a"]
 
 
 async def test_a_shard_that_is_not_here_is_unavailable_and_not_made(host: OpenShards, tmp_path: Path) -> None:
     with pytest.raises(ShardUnavailable) as caught:
-        await host.upsert(OTHER, {0: batch_of(["a"])})
+        await host.write(OTHER, {0: write_of(["a"])})
     assert caught.value.details == {"shard": 0}
     with pytest.raises(ShardUnavailable):
         await host.search(DOCS, [0, 1, 2], SearchQuery(vectors_of(1)[0]))
     assert not (tmp_path / "collections" / OTHER.id).exists()
     await host.create(OTHER, [0])
-    assert await host.upsert(OTHER, {0: batch_of(["a"])}) == 1
+    assert await host.write(OTHER, {0: write_of(["a"])}) == ONE
 
 
 async def test_a_closed_host_takes_no_calls_and_its_data_is_there_for_the_next(tmp_path: Path) -> None:
     host = OpenShards(tmp_path, QUIET)
     await host.create(DOCS, [0])
-    await host.upsert(DOCS, {0: batch_of(["a", "b"])})
+    await host.write(DOCS, {0: write_of(["a", "b"])})
     await host.close()
     await host.close()
     for call in (
         host.get(DOCS, {0: ["a"]}),
-        host.upsert(DOCS, {0: batch_of(["c"])}),
+        host.write(DOCS, {0: write_of(["c"])}),
         host.delete(DOCS, {0: ["a"]}),
         host.search(DOCS, [0], SearchQuery(vectors_of(1)[0])),
     ):
@@ -193,16 +195,16 @@ async def test_a_shard_that_another_process_owns_is_unavailable_until_it_is_rele
     with owned_by_another_process(tmp_path / "collections" / DOCS.id / "shard-0000") as owner:
         for _ in range(2):
             with pytest.raises(ShardUnavailable, match="try again") as caught:
-                await host.upsert(DOCS, {0: batch_of(["a"])})
+                await host.write(DOCS, {0: write_of(["a"])})
             # Which process it is, is not for clients.
             assert caught.value.details == {"shard": 0}
             assert str(owner.pid) not in caught.value.message
-        assert await host.upsert(DOCS, {1: batch_of(["b"])}) == 1
-    assert await host.upsert(DOCS, {0: batch_of(["a"])}) == 1
+        assert await host.write(DOCS, {1: write_of(["b"])}) == {1: WriteResult(1)}
+    assert await host.write(DOCS, {0: write_of(["a"])}) == ONE
 
 
 async def test_stats_say_none_for_a_collection_of_which_a_shard_is_missing(host: OpenShards) -> None:
-    await host.upsert(DOCS, {0: batch_of(["a", "b"])})
+    await host.write(DOCS, {0: write_of(["a", "b"])})
     found = await host.stats([(OTHER, [0]), (DOCS, [0, 2]), (DOCS, [0, 1])])
     assert [stats and stats.points for stats in found] == [None, None, 2]
 
@@ -231,13 +233,13 @@ async def test_a_disk_that_fails_while_a_shard_is_opened_is_named_and_tried_agai
 
 
 async def test_a_delete_answers_what_existed_in_each_shard(host: OpenShards) -> None:
-    await host.upsert(DOCS, {0: batch_of(["a", "b"]), 1: batch_of(["c"])})
+    await host.write(DOCS, {0: write_of(["a", "b"]), 1: write_of(["c"])})
     deleted = await host.delete(DOCS, {0: ["b", "missing"], 1: ["c", "c", "a"]})
     assert sorted(deleted) == ["b", "c"]
     assert await ids_in(host, 0, "a", "b") == ["a"]
 
 
 def test_stats_of_parts_add_up_and_the_latest_write_counts() -> None:
-    parts = [CollectionStats(2, 30), CollectionStats(0, 0), CollectionStats(5, 10)]
-    assert sum_stats(parts) == CollectionStats(7, 30)
-    assert sum_stats([]) == CollectionStats(0, 0)
+    parts = [CollectionStats(2, 30, 4), CollectionStats(0, 0, 0), CollectionStats(5, 10, 3)]
+    assert sum_stats(parts) == CollectionStats(7, 30, 7)
+    assert sum_stats([]) == CollectionStats(0, 0, 0)

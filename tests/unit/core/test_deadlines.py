@@ -88,6 +88,22 @@ async def test_who_cancels_the_task_from_outside_is_not_told_of_a_timeout() -> N
         await task
 
 
+async def test_who_cancels_the_task_right_after_its_deadline_is_obeyed() -> None:
+    deadlines = Deadlines(0.05)
+
+    async def work() -> None:
+        with deadlines.limit():
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_later(0.051, task.cancel)
+    # Both are late, and so come in one step, before the task runs again.
+    time.sleep(0.07)  # noqa: ASYNC251
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_an_error_of_the_block_is_not_hidden_by_its_deadline() -> None:
     deadlines = Deadlines(0.05)
 

@@ -14,8 +14,7 @@ from storage import files
 from storage import writer as writer_module
 from storage.view import ShardView
 from storage.writer import ShardWriter
-from tests.unit.cluster.conftest import QUIET, collection_of
-from tests.unit.cluster.conftest import batch_of as docs_of
+from tests.unit.cluster.conftest import QUIET, collection_of, write_of
 from tests.unit.storage.conftest import OpenShard, batch_of, clustered
 from tests.unit.storage.test_recovery import all_ids
 from vectoray.core.errors import InternalError, Unavailable
@@ -212,14 +211,14 @@ async def test_the_host_opens_a_broken_shard_anew_for_the_next_caller(
     host = OpenShards(tmp_path, QUIET)
     await host.create(DOCS, [0])
     try:
-        await host.upsert(DOCS, {0: docs_of(["a"])})
+        await host.write(DOCS, {0: write_of(["a"])})
         with monkeypatch.context() as patched:
             patched.setattr(ShardView, "apply", out_of_memory)
             with pytest.raises(MemoryError):
-                await host.upsert(DOCS, {0: docs_of(["b"])})
+                await host.write(DOCS, {0: write_of(["b"])})
         # Durable before it failed, and visible to whoever reads the log.
         assert [point.id for point in await host.get(DOCS, {0: ["a", "b"]})] == ["a", "b"]
-        await host.upsert(DOCS, {0: docs_of(["c"])})
+        await host.write(DOCS, {0: write_of(["c"])})
         assert len(await host.get(DOCS, {0: ["a", "b", "c"]})) == 3
     finally:
         await host.close()

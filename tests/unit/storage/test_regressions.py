@@ -31,7 +31,7 @@ from storage.scoring import norms, scan
 from storage.settings import StorageSettings
 from storage.view import ShardView
 from storage.writer import ShardWriter
-from tests.unit.cluster.conftest import QUIET, collection_of
+from tests.unit.cluster.conftest import QUIET, collection_of, write_of
 from tests.unit.cluster.conftest import batch_of as docs_of
 from tests.unit.core.test_errors import EVERY_ERROR
 from tests.unit.storage.conftest import OpenShard, batch_of, clustered
@@ -39,7 +39,7 @@ from tests.unit.storage.test_log import records
 from tests.unit.storage.test_segment import built, rows_of
 from vectoray.core import errors
 from vectoray.core.errors import CorruptData, InternalError, ShardUnavailable
-from vectoray.core.model import Metric, SearchQuery
+from vectoray.core.model import Metric, SearchQuery, WriteResult
 
 DOCS = collection_of(2)
 
@@ -287,7 +287,7 @@ async def test_a_caller_that_goes_away_as_the_shard_opens_leaves_it_to_the_next(
         await caller
     monkeypatch.undo()
     try:
-        assert await host.upsert(DOCS, {0: docs_of(["a"])}) == 1
+        assert await host.write(DOCS, {0: write_of(["a"])}) == {0: WriteResult(1)}
     finally:
         await host.close()
         if not opened[0].closed:
@@ -326,7 +326,7 @@ async def test_a_shard_cannot_be_opened_while_it_is_being_dropped(
 ) -> None:
     host = OpenShards(tmp_path, QUIET)
     await host.create(DOCS, [0])
-    await host.upsert(DOCS, {0: docs_of(["a"])})
+    await host.write(DOCS, {0: write_of(["a"])})
     closed, released = threading.Event(), threading.Event()
     remove_tree = shards._remove_tree
 
@@ -404,7 +404,7 @@ async def test_a_shard_that_cannot_be_flushed_keeps_no_other_from_being_closed(
 ) -> None:
     host = OpenShards(tmp_path, QUIET)
     await host.create(DOCS, [0, 1])
-    await host.upsert(DOCS, {0: docs_of(["a"]), 1: docs_of(["b"])})
+    await host.write(DOCS, {0: write_of(["a"]), 1: write_of(["b"])})
     writers = [await host._writer(DOCS, shard) for shard in (0, 1)]
 
     def fail() -> None:
@@ -423,7 +423,7 @@ async def test_a_shard_that_cannot_be_flushed_keeps_no_other_from_being_closed(
 async def test_a_collection_named_twice_is_counted_once_in_each_answer(tmp_path: Path) -> None:
     engine = ShardedEngine([OpenShards(tmp_path, QUIET)])
     await engine.create(DOCS)
-    await engine.upsert(DOCS, docs_of(["a", "b", "c"]))
+    await engine.write(DOCS, docs_of(["a", "b", "c"]))
     found = await engine.stats([DOCS, DOCS])
     await engine.drop(DOCS)
     await engine.close()
