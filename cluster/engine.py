@@ -88,7 +88,7 @@ class Engine(Protocol):
     async def page(
         self, collection: Collection, *, skip: int, limit: int, condition: Filter | None = None
     ) -> tuple[list[Point], int]:
-        """Points, newest first: by the time of the write that made them, then by id.
+        """Points, newest first: by the time when their ids were made, then by id.
 
         It costs each shard about what ``skip + limit`` ids cost; to read everything, there is `scan`.
 

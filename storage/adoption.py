@@ -1,16 +1,17 @@
 """Adoption: the owner's part in a bulk load. Fragments that workers wrote become segments of the shard."""
 
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import time_ns
 
 import numpy as np
+import numpy.typing as npt
 
 from storage.bulk import remove_fragments
 from storage.commit import GroupCommit
-from storage.head import Head, LiveSegment
+from storage.head import LiveSegment
 from storage.owned_shard import OwnedShard
 from storage.sealing import seal
 from storage.segment import Segment
@@ -46,15 +47,21 @@ def forget(owned: OwnedShard, job: str) -> None:
 def _adopt(owned: OwnedShard, fragments: Sequence[Path], jobs: Mapping[str, tuple[str, ...]]) -> None:
     """Publish fragments as segments, with the ledger that says so. No write is committed meanwhile."""
     head = owned.view.head
-    seq, adopted_ms = head.seq, time.time_ns() // 1_000_000
+    seq, adopted_ms = head.seq, time_ns() // 1_000_000
+    # Until all is well, ends of rows are noted in copies.
+    lives = [LiveSegment(live.segment, live.killed_at.copy()) for live in head.segments]
     segments: list[Segment] = []
     try:
         for fragment in fragments:
+            rows = Segment(fragment, owned.spec.metric, owned.spec.index, verify=True)
+            created_ms = _end_replaced(lives, rows, first_seq=seq + 1, now_ms=adopted_ms)
             directory = owned.new_segment()
-            adopt_segment(fragment, directory, first_seq=seq + 1, updated_ms=adopted_ms)
+            adopt_segment(
+                fragment, directory, first_seq=seq + 1, updated_ms=adopted_ms, created_ms=created_ms
+            )
             segments.append(owned.open_segment(directory))
-            seq += len(segments[-1])
-        lives = _with_adopted(head, segments)
+            lives.append(LiveSegment(segments[-1], np.full(len(rows), ALIVE, dtype=np.uint64)))
+            seq += len(rows)
         dead: dict[str, str] = {}
         for live in lives:
             dead |= owned.dead_file(live.segment.name, live.killed_at, seq)
@@ -72,28 +79,31 @@ def _adopt(owned: OwnedShard, fragments: Sequence[Path], jobs: Mapping[str, tupl
             last_write_ms=max(owned.manifest.last_write_ms, adopted_ms),
             jobs=jobs,
         ),
-        lambda: owned.view.adopt(lives, seq, adopted_ms),
+        lambda: owned.view.adopt(tuple(lives), seq, adopted_ms),
     )
     owned.mark_adopted()
     owned.counter.publish_seq(seq)
 
 
-def _with_adopted(head: Head, segments: Sequence[Segment]) -> tuple[LiveSegment, ...]:
-    """All segments of a shard once it has adopted some more, whose rows replace what had their ids.
+def _end_replaced(
+    lives: Sequence[LiveSegment], rows: Segment, *, first_seq: int, now_ms: int
+) -> npt.NDArray[np.int64]:
+    """End the rows that new ones replace.
 
     Args:
-        head: The shard so far; it is not changed.
-        segments: Later ones replace what earlier ones have. Their sequence numbers follow those of the head.
+        lives: Where to look; their ends of rows are changed.
+        rows: The new rows.
+        first_seq: The write that makes the first of them; the others follow.
+        now_ms: When, Unix time in milliseconds.
 
     Returns:
-        The segments there were, and the new ones; the ends of their rows are copies.
+        When the id of each new row was first made: int64, shape (n,).
     """
-    lives = [LiveSegment(live.segment, live.killed_at.copy()) for live in head.segments]
-    for segment in segments:
-        ids = segment.ids.column.to_pylist()
-        hashes = segment.hashes_by_row()
-        for live in lives:
-            for at, row in live.segment.find(ids, hashes, live.killed_at, int(ALIVE) - 1):
-                live.killed_at[row] = segment.seqs[at]
-        lives.append(LiveSegment(segment, np.full(len(segment), ALIVE, dtype=np.uint64)))
-    return tuple(lives)
+    created_ms = np.full(len(rows), now_ms, dtype=np.int64)
+    ids: list[str] = rows.ids.column.to_pylist()
+    hashes = rows.hashes_by_row()
+    for live in lives:
+        for at, row in live.segment.find(ids, hashes, live.killed_at, int(ALIVE) - 1):
+            live.killed_at[row] = first_seq + at
+            created_ms[at] = live.segment.created_ms[row]
+    return created_ms

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from storage import files, shard
+from storage.columns import chunk_column
 from storage.records import hash_id
 from storage.rows import SegmentRows
 from storage.segment_files import write_segment
@@ -52,12 +53,15 @@ def write_fragment(directory: Path, job: str, part: str, batch: PointBatch) -> P
         fragment,
         SegmentRows(
             ids=batch.ids,
-            # Both are the owner's to say, when it adopts the rows.
+            # These, and created_ms, are the owner's to say, when it adopts the rows.
             seqs=np.zeros(len(batch), dtype=np.uint64),
             updated_ms=np.zeros(len(batch), dtype=np.int64),
             vectors=batch.vectors,
             payloads=batch.payloads,
             texts=batch.texts,
+            sources=batch.sources or [None] * len(batch),
+            chunk_indexes=chunk_column(batch.chunk_indexes, len(batch)),
+            created_ms=np.zeros(len(batch), dtype=np.int64),
         ),
         metric=spec.metric,
         options=spec.index,

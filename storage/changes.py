@@ -1,17 +1,18 @@
 """What callers ask a shard to change, and what that comes to as rows of the log."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
+from time import time_ns
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from storage.columns import chunk_column
 from storage.records import Records
-from storage.view import ShardView
+from storage.view import ShardView, Written
 from vectoray.core.filters import Filter
 from vectoray.core.model import EMPTY_PAYLOAD, PointBatch, WriteMode, WriteResult
 
@@ -37,6 +38,7 @@ class Write:
     def size_bytes(self) -> int:
         """About how much memory the write holds while it waits."""
         characters = sum(map(len, self.batch.payloads)) + sum(len(text or "") for text in self.batch.texts)
+        characters += sum(len(source or "") for source in self.batch.sources or ())
         return self.batch.vectors.nbytes + characters + 64 * len(self.batch)
 
     @property
@@ -65,7 +67,7 @@ class Delete:
 
 @dataclass
 class DeleteMatching:
-    """Delete every point whose payload meets a condition, as of its turn; the result is their ids."""
+    """Delete every point that meets a condition, as of its turn; the result is their ids."""
 
     condition: Filter
     done: "Future[list[str]]" = field(default_factory=Future)
@@ -88,11 +90,15 @@ class Resolution:
         """
         self._view = view
         self._first_seq = view.head.seq + 1
-        # The last write of each id in this group: its number, or 0 for a delete.
-        self._latest: dict[str, int] = {}
+        self._now_ms = time_ns() // 1_000_000
+        # What the group has made of each of its ids so far; None for a delete.
+        self._latest: dict[str, Written | None] = {}
         self._ids: list[str] = []
         self._payloads: list[bytes] = []
         self._texts: list[str | None] = []
+        self._sources: list[str | None] = []
+        self._chunk_indexes = [chunk_column(None, 0)]
+        self._created_ms: list[int] = []
         self._deleted_rows: list[int] = []
         self._matrices = [np.empty((0, view.dimension), dtype=np.float32)]
         self._answers = [(change, self._resolve(change)) for change in group]
@@ -101,11 +107,14 @@ class Resolution:
         self.records = Records(
             first_seq=self._first_seq,
             ids=self._ids,
-            updated_ms=np.full(len(self._ids), time.time_ns() // 1_000_000, dtype=np.int64),
+            updated_ms=np.full(len(self._ids), self._now_ms, dtype=np.int64),
             deleted=deleted,
             vectors=np.concatenate(self._matrices),
             payloads=self._payloads,
             texts=self._texts,
+            sources=self._sources,
+            chunk_indexes=np.concatenate(self._chunk_indexes),
+            created_ms=np.array(self._created_ms, dtype=np.int64),
         )
 
     def answer(self) -> None:
@@ -124,26 +133,36 @@ class Resolution:
 
     def _write(self, write: Write) -> WriteResult:
         batch = write.batch
-        refused = self._refused(write)
+        known = self._written(batch.ids)
+        refused = self._refused(write, known)
         if refused and write.atomic:
             return WriteResult(0, refused)
         if refused:
             without = set(refused)
             batch = batch.take([row for row in range(len(batch)) if row not in without])
         first = self._first_seq + len(self._ids)
-        self._latest.update(zip(batch.ids, range(first, first + len(batch)), strict=True))
+        # What is there keeps its time, and an id that comes twice in the batch was made by it.
+        created_ms = [
+            self._now_ms if (before := known[point_id]) is None else before.created_ms
+            for point_id in batch.ids
+        ]
+        seqs = range(first, first + len(batch))
+        self._latest.update(zip(batch.ids, map(Written, seqs, created_ms), strict=True))
         self._ids += batch.ids
         self._payloads += batch.payloads
         self._texts += batch.texts
+        self._sources += batch.sources or [None] * len(batch)
+        self._chunk_indexes.append(chunk_column(batch.chunk_indexes, len(batch)))
+        self._created_ms += created_ms
         self._matrices.append(batch.vectors)
         return WriteResult(len(batch), refused)
 
-    def _refused(self, write: Write) -> tuple[int, ...]:
+    def _refused(self, write: Write, known: Mapping[str, Written | None]) -> tuple[int, ...]:
         """Positions of the rows that the state, with the rows before them, does not allow."""
         if write.mode is WriteMode.UPSERT and write.expected_seqs is None:
             return ()
         refused = []
-        seqs = self._seqs_of(write.batch.ids)
+        seqs = {point_id: 0 if one is None else one.seq for point_id, one in known.items()}
         for row, point_id in enumerate(write.batch.ids):
             seq = seqs[point_id]
             if (
@@ -158,19 +177,23 @@ class Resolution:
         return tuple(refused)
 
     def _delete(self, ids: Sequence[str]) -> list[str]:
-        existing = [point_id for point_id, seq in self._seqs_of(ids).items() if seq]
-        self._latest.update(dict.fromkeys(existing, 0))
+        existing = [point_id for point_id, one in self._written(ids).items() if one is not None]
+        self._latest.update(dict.fromkeys(existing))
         self._deleted_rows += range(len(self._ids), len(self._ids) + len(existing))
         self._ids += existing
         self._payloads += [EMPTY_PAYLOAD] * len(existing)
         self._texts += [None] * len(existing)
+        self._sources += [None] * len(existing)
+        self._chunk_indexes.append(chunk_column(None, len(existing)))
+        self._created_ms += [0] * len(existing)
         return existing
 
-    def _seqs_of(self, ids: Sequence[str]) -> dict[str, int]:
-        """Of each id, in order, the write that made its live point; 0 when there is none."""
+    def _written(self, ids: Sequence[str]) -> dict[str, Written | None]:
+        """Of each id, in order, the writes that made its live point; None when there is none."""
         distinct = list(dict.fromkeys(ids))
-        unwritten = [point_id for point_id in distinct if point_id not in self._latest]
-        seqs = dict(zip(unwritten, self._view.seqs_of(unwritten), strict=True))
+        untouched = [point_id for point_id in distinct if point_id not in self._latest]
+        before = dict(zip(untouched, self._view.written(untouched), strict=True))
         return {
-            point_id: seqs[point_id] if point_id in seqs else self._latest[point_id] for point_id in distinct
+            point_id: before[point_id] if point_id in before else self._latest[point_id]
+            for point_id in distinct
         }

@@ -1,10 +1,13 @@
-"""Strings of a mapped Arrow column, read one at a time without making an Arrow object for each."""
+"""Values of mapped Arrow columns, read without making an object for each row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+# Stands in a column of chunk indexes where a point has none.
+NO_CHUNK = -1
 
 
 class BytesColumn:
@@ -51,3 +54,20 @@ def numbers(column: Any, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     if data is None:
         return np.empty(0, dtype=dtype)
     return np.frombuffer(data, dtype, len(column), column.offset * np.dtype(dtype).itemsize)
+
+
+def chunk_column(indexes: Sequence[int | None] | None, rows: int) -> npt.NDArray[np.int32]:
+    """Chunk indexes as numbers, `NO_CHUNK` for None: int32, shape (rows,).
+
+    Args:
+        indexes: One for each row; None if no row has one.
+        rows: How many.
+    """
+    if indexes is None:
+        return np.full(rows, NO_CHUNK, dtype=np.int32)
+    return np.fromiter((NO_CHUNK if one is None else one for one in indexes), np.int32, rows)
+
+
+def chunk_index(number: int) -> int | None:
+    """What a number of `chunk_column` stands for."""
+    return None if number == NO_CHUNK else number

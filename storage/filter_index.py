@@ -19,10 +19,10 @@ import pyarrow as pa
 
 from storage.columns import numbers
 from storage.filter_spans import Leaf, SortedTerms, Span, Spans, field_spans
-from storage.filter_terms import FORMAT, SCHEMA, Rows, Section, path_term
-from storage.filters import payload_test
+from storage.filter_terms import FORMAT, SCHEMA, Rows, Section, path_term, source_term
+from storage.filters import row_test
 from vectoray.core.errors import CorruptData
-from vectoray.core.filters import And, Filter, Not, Or
+from vectoray.core.filters import And, Filter, Not, Or, SourceIs
 
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
@@ -87,8 +87,19 @@ class FilterIndex:
             case Not(negated):
                 sure, maybe = self.matching(negated)
                 return ~maybe, ~sure
+            case SourceIs(source):
+                return self._from_source(source)
             case _:
                 return self._leaf(condition)
+
+    def _from_source(self, source: str) -> tuple[BoolArray, BoolArray]:
+        rows = np.zeros(self._rows, dtype=np.bool_)
+        try:
+            span = self._terms.find(source_term(source))
+            self._mark(rows, [span] if span else [])
+        except (IndexError, ValueError) as error:
+            raise CorruptData("A filter index is damaged.") from error
+        return rows, rows
 
     def _leaf(self, condition: Leaf) -> tuple[BoolArray, BoolArray]:
         sure = np.zeros(self._rows, dtype=np.bool_)
@@ -121,6 +132,7 @@ def matching_rows(
     index: FilterIndex,
     condition: Filter,
     payload_of: Callable[[int], bytes],
+    source_of: Callable[[int], str | None],
     among: BoolArray | None = None,
 ) -> BoolArray:
     """The rows that meet a condition, exactly.
@@ -129,6 +141,7 @@ def matching_rows(
         index: The segment's index.
         condition: The condition.
         payload_of: A row's payload; asked only where the index leaves the answer open.
+        source_of: A row's source; as ``payload_of``.
         among: bool, shape (rows,). The rows to look at; None for all.
 
     Returns:
@@ -140,7 +153,7 @@ def matching_rows(
     sure, maybe = index.matching(condition)
     if among is not None:
         sure, maybe = sure & among, maybe & among
-    test = payload_test(condition)
+    test = row_test(condition)
     for row in np.flatnonzero(maybe & ~sure).tolist():
-        sure[row] = test(payload_of(row))
+        sure[row] = test(payload_of(row), source_of(row))
     return sure

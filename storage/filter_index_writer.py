@@ -1,4 +1,4 @@
-"""Writes the filter index of a segment: takes payloads apart into terms and the rows that have each.
+"""Writes the filter index of a segment: takes rows apart into terms and the rows that have each.
 
 Of payloads that would be dear to index whole, the rest is left out, and their rows are noted. What terms look
 like is in `storage.filter_terms`.
@@ -240,12 +240,21 @@ class _Gatherer:
         return sorted(groups, key=lambda group: group[0])
 
 
-def write_filter_index(path: Path, payloads: Iterable[bytes]) -> None:
-    """Write the index of a segment's payloads; whoever publishes the file makes it durable.
+def _source_groups(sources: Any) -> Iterator[tuple[bytes, _Group]]:
+    """The rows of each source, if any row has one."""
+    present = sources.is_valid()
+    rows = np.flatnonzero(present.to_numpy(zero_copy_only=False)).astype(np.uint32)
+    if len(rows):
+        yield bytes((Section.SOURCE,)), _group_strings(sources.filter(present).cast(pa.large_binary()), rows)
+
+
+def write_filter_index(path: Path, payloads: Iterable[bytes], sources: Any = None) -> None:
+    """Write the index of a segment's rows; whoever publishes the file makes it durable.
 
     Args:
         path: The file to make.
         payloads: JSON objects, in the order of the segment's rows.
+        sources: A `pyarrow.Array` of ``large_string``, in the same order; None if no row has a source.
 
     Raises:
         OSError: The disk refused.
@@ -255,8 +264,11 @@ def write_filter_index(path: Path, payloads: Iterable[bytes]) -> None:
     for payload in payloads:
         gatherer.add(count, payload)
         count += 1
+    groups = gatherer.groups()
+    if sources is not None:
+        groups = sorted([*groups, *_source_groups(sources)], key=lambda group: group[0])
     terms, counts, rows = [], [np.zeros(1, dtype=np.int64)], []
-    for prefix, group in gatherer.groups():
+    for prefix, group in groups:
         start, nothing = pa.scalar(prefix, pa.large_binary()), pa.scalar(b"", pa.large_binary())
         terms.append(pc.binary_join_element_wise(start, group[0], nothing))
         counts.append(group[1])

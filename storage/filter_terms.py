@@ -18,7 +18,7 @@ Rows: TypeAlias = npt.NDArray[np.uint32]
 Keys: TypeAlias = npt.NDArray[np.uint64]
 
 # What follows is part of the format: whoever changes it changes the number.
-FORMAT = b"1"
+FORMAT = b"2"
 SCHEMA = pa.schema({"term": pa.large_binary(), "rows": pa.large_list(pa.uint32())})
 # Longer than any time that `storage.filters.text_us` reads, so that times are never cut.
 STRING_BYTES = 128
@@ -30,15 +30,17 @@ class Section(IntEnum):
     """The first byte of a term.
 
     A term of FIELD goes on with the field's path; its place in the file is the field's number. Terms of VALUE
-    and ELEMENT (of an array) go on with the field's number, the kind and the value. UNINDEXED and UNREAD have
-    one term each, the last two of the file: rows with fields left out, and rows that are no JSON object.
+    and ELEMENT (of an array) go on with the field's number, the kind and the value. Terms of SOURCE go on
+    with the source, whole. UNINDEXED and UNREAD have one term each, the last two of the file: rows with
+    fields left out, and rows that are no JSON object.
     """
 
     FIELD = 0
     VALUE = 1
     ELEMENT = 2
-    UNINDEXED = 3
-    UNREAD = 4
+    SOURCE = 3
+    UNINDEXED = 4
+    UNREAD = 5
 
 
 class Kind(IntEnum):
@@ -79,6 +81,11 @@ def child_term(term: bytes, key: str) -> bytes:
 def path_term(path: Path) -> bytes:
     """The term of a field."""
     return reduce(child_term, path, bytes((Section.FIELD,)))
+
+
+def source_term(source: str) -> bytes:
+    """The term of the rows that came from a document."""
+    return bytes((Section.SOURCE,)) + utf8(source)
 
 
 def number_keys(numbers: npt.NDArray[np.float64]) -> Keys:

@@ -1,4 +1,4 @@
-"""A filter tree as a test of one payload: the reference meaning of `vectoray.core.filters`."""
+"""A filter tree as a test of one point: the reference meaning of `vectoray.core.filters`."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -20,6 +20,7 @@ from vectoray.core.filters import (
     Prefix,
     Range,
     Scalar,
+    SourceIs,
     TimeRange,
 )
 
@@ -34,24 +35,28 @@ _TIME = re.compile(
 )
 
 
-def payload_test(condition: Filter) -> Callable[[bytes], bool]:
-    """A function that says whether a payload, a JSON object in bytes, meets the condition."""
+def row_test(condition: Filter) -> Callable[[bytes, str | None], bool]:
+    """A function that says whether a payload, a JSON object in bytes, and a source meet the condition."""
+    if isinstance(condition, SourceIs):
+        return lambda _, source: source == condition.source
 
-    def test(payload: bytes) -> bool:
-        return matches(condition, orjson.loads(payload))
+    def test(payload: bytes, source: str | None) -> bool:
+        return matches(condition, orjson.loads(payload), source)
 
     return test
 
 
-def matches(condition: Filter, document: Mapping[str, Any]) -> bool:  # noqa: PLR0911  (one branch a class)
-    """Whether a parsed payload meets the condition."""
+def matches(  # noqa: PLR0911  (one branch a class)
+    condition: Filter, document: Mapping[str, Any], source: str | None
+) -> bool:
+    """Whether a parsed payload and a source meet the condition."""
     match condition:
         case And(conditions):
-            return all(matches(part, document) for part in conditions)
+            return all(matches(part, document, source) for part in conditions)
         case Or(conditions):
-            return any(matches(part, document) for part in conditions)
+            return any(matches(part, document, source) for part in conditions)
         case Not(negated):
-            return not matches(negated, document)
+            return not matches(negated, document, source)
         case Eq(path, value):
             return _equal(_field(document, path), value)
         case In(path, values):
@@ -69,6 +74,8 @@ def matches(condition: Filter, document: Mapping[str, Any]) -> bool:  # noqa: PL
         case Contains(path, value):
             found = _field(document, path)
             return isinstance(found, list) and any(_equal(element, value) for element in found)
+        case SourceIs(wanted):
+            return source == wanted
 
 
 def _field(document: Mapping[str, Any], path: Path) -> Any:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from storage.columns import chunk_index
 from storage.head import Head, segment_mask, tail_mask
 from storage.match_cache import key_of
 from storage.records import hash_ids
@@ -21,7 +22,7 @@ class Listed(NamedTuple):
     """A point's place: sorted, newer points come first, and those of the same time by id.
 
     Attributes:
-        negated_ms: Unix time of the write that made the point in milliseconds, times -1.
+        negated_ms: `vectoray.core.model.Point.created_ms`, times -1.
     """
 
     negated_ms: int
@@ -47,11 +48,11 @@ class ScanStep(NamedTuple):
 
 
 def newest(head: Head, count: int, condition: Filter | None = None) -> Listing:
-    """The first ``count`` live points whose payload meets a condition, if there is one; newest first."""
+    """The first ``count`` live points that meet a condition, if there is one; newest first."""
     parts = _dated(head, condition)
-    times = np.concatenate([part.updated_ms for part in parts])
+    times = np.concatenate([part.created_ms for part in parts])
     if count < len(times):
-        # With all that were written in the same millisecond: their ids decide.
+        # With all that were made in the same millisecond: their ids decide.
         at = len(times) - count
         oldest = np.partition(times, at)[at] if count else np.iinfo(np.int64).max
     else:
@@ -90,25 +91,25 @@ def scan(head: Head, start_hash: int, count: int) -> ScanStep:
 
 
 class _Dated(NamedTuple):
-    """Rows of a segment or of the tail, and when they were written: int64, both of shape (n,)."""
+    """Rows of a segment or of the tail, and when their ids were made: int64, both of shape (n,)."""
 
     rows: npt.NDArray[np.int64]
-    updated_ms: npt.NDArray[np.int64]
+    created_ms: npt.NDArray[np.int64]
     id: Callable[[int], str]
 
     def since(self, oldest: int) -> list[Listed]:
-        chosen = np.flatnonzero(self.updated_ms >= oldest)
-        pairs = zip(self.updated_ms[chosen].tolist(), self.rows[chosen].tolist(), strict=True)
+        chosen = np.flatnonzero(self.created_ms >= oldest)
+        pairs = zip(self.created_ms[chosen].tolist(), self.rows[chosen].tolist(), strict=True)
         return [Listed(-ms, self.id(row)) for ms, row in pairs]
 
 
 def _dated(head: Head, condition: Filter | None) -> list[_Dated]:
     key = "" if condition is None else key_of(condition)
     rows = np.flatnonzero(tail_mask(head, condition, key))
-    parts = [_Dated(rows, head.tail.updated_ms[rows], head.tail.ids.__getitem__)]
+    parts = [_Dated(rows, head.tail.created_ms[rows], head.tail.ids.__getitem__)]
     for live in head.segments:
         rows = np.flatnonzero(segment_mask(head, live, condition, key))
-        parts.append(_Dated(rows, live.segment.updated_ms[rows], live.segment.id))
+        parts.append(_Dated(rows, live.segment.created_ms[rows], live.segment.id))
     return parts
 
 
@@ -147,14 +148,20 @@ def _points(rows: SegmentRows) -> list[Point]:
             text=text,
             seq=seq,
             updated_ms=updated_ms,
+            created_ms=created_ms,
+            source=source,
+            chunk_index=chunk_index(chunk),
         )
-        for point_id, vector, payload, text, seq, updated_ms in zip(
+        for point_id, vector, payload, text, seq, updated_ms, created_ms, source, chunk in zip(
             rows.ids,
             rows.vectors,
             rows.payloads,
             rows.texts,
             rows.seqs.tolist(),
             rows.updated_ms.tolist(),
+            rows.created_ms.tolist(),
+            rows.sources,
+            rows.chunk_indexes.tolist(),
             strict=True,
         )
     ]

@@ -13,6 +13,7 @@ from vectoray.core.errors import CorruptData
 from vectoray.core.model import FloatMatrix
 
 _TRAILER = b"VYLG"
+_FORMAT = "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,9 @@ class Records:
         updated_ms: int64, shape (n,). Unix time of the write in milliseconds.
         deleted: bool, shape (n,). Rows that delete their id; they have no vector, payload or text.
         vectors: float32, shape (upserts, dimension): one row for each row that is not deleted, in order.
+        chunk_indexes: int32, shape (n,), as `storage.columns.chunk_column`.
+        created_ms: int64, shape (n,). Unix time of the write that made the id in milliseconds; 0 for a
+            delete. Decided once, before it is logged: whoever replays the write takes it as it is.
     """
 
     first_seq: int
@@ -33,6 +37,9 @@ class Records:
     vectors: FloatMatrix
     payloads: Sequence[bytes]
     texts: Sequence[str | None]
+    sources: Sequence[str | None]
+    chunk_indexes: npt.NDArray[np.int32]
+    created_ms: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -71,7 +78,11 @@ def encode(records: Records) -> bytes:
     upserted = ~records.deleted
     lengths = np.where(upserted, records.vectors.shape[1], 0)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    metadata = {"first_seq": str(records.first_seq), "dimension": str(records.vectors.shape[1])}
+    metadata = {
+        "format": _FORMAT,
+        "first_seq": str(records.first_seq),
+        "dimension": str(records.vectors.shape[1]),
+    }
     batch = pa.record_batch(
         {
             "id": pa.array(records.ids, pa.large_string()),
@@ -82,6 +93,9 @@ def encode(records: Records) -> bytes:
             ),
             "payload": pa.array(records.payloads, pa.large_binary()),
             "text": pa.array(records.texts, pa.large_string()),
+            "source": pa.array(records.sources, pa.large_string()),
+            "chunk_index": pa.array(records.chunk_indexes),
+            "created_ms": pa.array(records.created_ms),
         }
     ).replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
@@ -98,7 +112,7 @@ def decode(data: memoryview) -> Records:
         data: The whole file; the vectors stay a view of it.
 
     Raises:
-        CorruptData: The bytes do not match their checksum.
+        CorruptData: The bytes do not match their checksum, or are of another format.
     """
     stream, trailer = data[:-12], bytes(data[-12:])
     if len(data) <= len(_TRAILER) + 8 or trailer != _TRAILER + xxhash.xxh3_64_digest(stream):
@@ -106,6 +120,8 @@ def decode(data: memoryview) -> Records:
     with pa.ipc.open_stream(pa.py_buffer(stream)) as reader:
         batch = reader.read_next_batch()
     metadata = {key.decode(): value.decode() for key, value in batch.schema.metadata.items()}
+    if metadata.get("format") != _FORMAT:
+        raise CorruptData("A batch of the write log has a format that this version does not read.")
     dimension = int(metadata["dimension"])
     vectors = batch["vector"].values.to_numpy(zero_copy_only=True).reshape(-1, dimension)
     return Records(
@@ -116,4 +132,7 @@ def decode(data: memoryview) -> Records:
         vectors=vectors,
         payloads=batch["payload"].to_pylist(),
         texts=batch["text"].to_pylist(),
+        sources=batch["source"].to_pylist(),
+        chunk_indexes=batch["chunk_index"].to_numpy(),
+        created_ms=batch["created_ms"].to_numpy(),
     )

@@ -17,6 +17,8 @@ class SegmentRows:
         seqs: uint64, shape (n,). The write that made each row.
         updated_ms: int64, shape (n,).
         vectors: float32, shape (n, dimension).
+        chunk_indexes: int32, shape (n,), as `storage.columns.chunk_column`.
+        created_ms: int64, shape (n,).
     """
 
     ids: Sequence[str]
@@ -25,6 +27,9 @@ class SegmentRows:
     vectors: FloatMatrix
     payloads: Sequence[bytes]
     texts: Sequence[str | None]
+    sources: Sequence[str | None]
+    chunk_indexes: npt.NDArray[np.int32]
+    created_ms: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -39,4 +44,7 @@ def concatenate(parts: Sequence[SegmentRows]) -> SegmentRows:
         vectors=np.concatenate([part.vectors for part in parts]),
         payloads=[payload for part in parts for payload in part.payloads],
         texts=[text for part in parts for text in part.texts],
+        sources=[source for part in parts for source in part.sources],
+        chunk_indexes=np.concatenate([part.chunk_indexes for part in parts]),
+        created_ms=np.concatenate([part.created_ms for part in parts]),
     )

@@ -81,10 +81,13 @@ class Segment:
             self.lengths: FloatVector = numbers(fields["length"], np.float32)
             self.seqs: npt.NDArray[np.uint64] = numbers(writes["seq"], np.uint64)
             self.updated_ms: npt.NDArray[np.int64] = numbers(writes["updated_ms"], np.int64)
-            self.ids, self.payloads, self.texts = (
+            self.created_ms: npt.NDArray[np.int64] = numbers(writes["created_ms"], np.int64)
+            self.chunk_indexes: npt.NDArray[np.int32] = numbers(fields["chunk_index"], np.int32)
+            self.ids, self.payloads, self.texts, self.sources = (
                 BytesColumn(fields["id"]),
                 BytesColumn(fields["payload"]),
                 BytesColumn(fields["text"]),
+                BytesColumn(fields["source"]),
             )
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise CorruptData("A segment is incomplete.") from error
@@ -155,6 +158,10 @@ class Segment:
         """The row's text."""
         return None if self.texts.is_null(row) else self.texts[row].decode()
 
+    def source(self, row: int) -> str | None:
+        """The document that the row came from."""
+        return None if self.sources.is_null(row) else self.sources[row].decode()
+
     def hashes_by_row(self) -> npt.NDArray[np.uint64]:
         """The hash of each row's id: uint64, shape (n,)."""
         hashes = np.empty(len(self), dtype=np.uint64)
@@ -171,17 +178,21 @@ class Segment:
             vectors=self.vectors[rows],
             payloads=self.payloads.column.take(indices).to_pylist(),
             texts=self.texts.column.take(indices).to_pylist(),
+            sources=self.sources.column.take(indices).to_pylist(),
+            chunk_indexes=self.chunk_indexes[rows],
+            created_ms=self.created_ms[rows],
         )
 
     def matching(self, condition: Filter, key: str) -> Matches:
-        """The rows whose payload meets a condition, dead or alive.
+        """The rows that meet a condition, dead or alive.
 
         Args:
             condition: The condition.
             key: What tells it from other conditions, see `storage.match_cache.key_of`.
         """
         return self._matches.get(
-            key, lambda: matching_rows(self._filter_index, condition, self.payloads.__getitem__)
+            key,
+            lambda: matching_rows(self._filter_index, condition, self.payloads.__getitem__, self.source),
         )
 
     def rows_compared(self, key: str | None) -> int | None:

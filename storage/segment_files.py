@@ -1,8 +1,9 @@
 """Writes the folder of a segment.
 
 =================  =========================================================================================
-``rows.arrow``     stored fields: id, length, payload, text
-``writes.arrow``   of each row the write that made it: seq, updated_ms; apart, as bulk loads learn it last
+``rows.arrow``     stored fields: id, length, payload, text, source, chunk_index (-1 for none)
+``writes.arrow``   of each row the write that made it: seq, updated_ms, and when its id was first made:
+                   created_ms; apart, as bulk loads learn them last
 ``vectors.npy``    float32, shape (rows, dimension); apart, so that merging need not hold them in memory
 ``ids.arrow``      id hashes, sorted, and the row of each
 ``graph.usearch``  absent when the rows are searched one by one
@@ -19,7 +20,6 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ ROWS, WRITES, VECTORS, IDS, GRAPH, TWINS, FILTERS, TEXT = (
     "text.arrow",
 )
 _DESCRIPTION = "segment.json"
-_FORMAT = 4
+_FORMAT = 5
 # Below this many rows a scan is as quick as the graph (ray-facts: 2k rows 0.14 ms), and it is exact.
 GRAPH_MIN_ROWS = 1024
 # A NumPy file of version 1.0: its magic, the length of its header, the header.
@@ -64,7 +64,8 @@ _NPY_HEADER_BYTES = 128
 _BLOCK_ROWS = 4096
 
 Rows = npt.NDArray[np.int64]
-_STRINGS = {"id": attrgetter("ids"), "payload": attrgetter("payloads"), "text": attrgetter("texts")}
+# Columns of strings in `rows.arrow`, and the attributes of segments that hold them.
+_STRINGS = {"id": "ids", "payload": "payloads", "text": "texts", "source": "sources"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ def write_segment(
     """
     with _folder(directory) as temporary:
         _write_vectors(temporary, rows.vectors.shape[1], len(rows), [rows.vectors])
+        sources = pa.array(rows.sources, pa.large_string())
         _write_rows(
             temporary,
             {
@@ -158,11 +160,13 @@ def write_segment(
                 "length": pa.array(scoring.norms(rows.vectors)),
                 "payload": pa.array(rows.payloads, pa.large_binary()),
                 "text": pa.array(rows.texts, pa.large_string()),
+                "source": sources,
+                "chunk_index": pa.array(rows.chunk_indexes),
             },
         )
-        _write_writes(temporary, rows.seqs, rows.updated_ms)
+        _write_writes(temporary, rows.seqs, rows.updated_ms, rows.created_ms)
         _write_ids(temporary, hash_ids(rows.ids))
-        write_filter_index(temporary / FILTERS, rows.payloads)
+        write_filter_index(temporary / FILTERS, rows.payloads, sources)
         write_text_index(temporary / TEXT, rows.texts)
         if with_graph and _wants_graph(options, len(rows)):
             graph = Graph.empty(rows.vectors.shape[1], metric, options)
@@ -203,10 +207,13 @@ def merge_segments(
             temporary,
             np.concatenate([part.seqs[rows] for part, rows in parts]),
             np.concatenate([part.updated_ms[rows] for part, rows in parts]),
+            np.concatenate([part.created_ms[rows] for part, rows in parts]),
         )
         _write_ids(temporary, np.concatenate([part.hashes_by_row()[rows] for part, rows in parts]))
         write_filter_index(
-            temporary / FILTERS, (part.payloads[row] for part, rows in parts for row in rows.tolist())
+            temporary / FILTERS,
+            (part.payloads[row] for part, rows in parts for row in rows.tolist()),
+            _strings(parts, "sources"),
         )
         merge_text_indexes(temporary / TEXT, [(part.text_index, rows) for part, rows in parts])
         if _wants_graph(options, count):
@@ -223,21 +230,23 @@ def merge_segments(
         _describe(temporary, rows=count, indexed=_wants_graph(options, count))
 
 
-def adopt_segment(source: Path, directory: Path, *, first_seq: int, updated_ms: int) -> None:
+def adopt_segment(
+    source: Path, directory: Path, *, first_seq: int, updated_ms: int, created_ms: npt.NDArray[np.int64]
+) -> None:
     """Make a segment of another one's files, durably, as if its rows had been written by other writes.
 
     Args:
-        source: The folder of a segment, on the same disk; it stays as it is.
+        source: The folder of a segment, verified, on the same disk; it stays as it is.
         directory: The folder to make; its parent exists.
         first_seq: The write that is to have made row 0; the others follow.
         updated_ms: When, Unix time in milliseconds.
+        created_ms: int64, shape (rows,). When the id of each row was first made.
 
     Raises:
-        CorruptData: The source is no segment, or not whole.
+        CorruptData: The source is no segment.
         OSError: Nothing is left under the final name.
     """
     description = read_description(source)
-    verify(source, description)
     with _folder(directory) as temporary:
         for name in description.checksums:
             if name != WRITES:
@@ -246,6 +255,7 @@ def adopt_segment(source: Path, directory: Path, *, first_seq: int, updated_ms: 
             temporary,
             np.arange(first_seq, first_seq + description.rows, dtype=np.uint64),
             np.full(description.rows, updated_ms, dtype=np.int64),
+            created_ms,
         )
         checksums = {**description.checksums, WRITES: files.checksum_file(temporary / WRITES)}
         _write_description(temporary, replace(description, checksums=checksums))
@@ -320,18 +330,15 @@ def _blocks(parts: Sequence[tuple["Segment", Rows]]) -> Iterator[FloatMatrix]:
 
 def _taken(parts: Sequence[tuple["Segment", Rows]]) -> dict[str, Any]:
     """The columns of ``rows.arrow`` for some rows of several segments."""
-    indices = [pa.array(rows) for _, rows in parts]
-    columns: dict[str, Any] = {
-        name: pa.concat_arrays(
-            [
-                getattr(part, attribute).column.take(rows)
-                for (part, _), rows in zip(parts, indices, strict=True)
-            ]
-        )
-        for name, attribute in {"id": "ids", "payload": "payloads", "text": "texts"}.items()
-    }
+    columns = {name: _strings(parts, attribute) for name, attribute in _STRINGS.items()}
+    columns["chunk_index"] = pa.array(np.concatenate([part.chunk_indexes[rows] for part, rows in parts]))
     columns["length"] = pa.array(np.concatenate([part.lengths[rows] for part, rows in parts]))
     return columns
+
+
+def _strings(parts: Sequence[tuple["Segment", Rows]], attribute: str) -> Any:
+    """One of a segment's columns of strings, for some rows of several."""
+    return pa.concat_arrays([getattr(part, attribute).column.take(pa.array(rows)) for part, rows in parts])
 
 
 def _write_vectors(directory: Path, dimension: int, rows: int, blocks: Iterable[FloatMatrix]) -> None:
@@ -367,9 +374,15 @@ def _write_rows(directory: Path, columns: Mapping[str, Any]) -> None:
     _write_batch(directory / ROWS, pa.record_batch(dict(columns)))
 
 
-def _write_writes(directory: Path, seqs: npt.NDArray[np.uint64], updated_ms: npt.NDArray[np.int64]) -> None:
+def _write_writes(
+    directory: Path,
+    seqs: npt.NDArray[np.uint64],
+    updated_ms: npt.NDArray[np.int64],
+    created_ms: npt.NDArray[np.int64],
+) -> None:
+    columns = {"seq": seqs, "updated_ms": updated_ms, "created_ms": created_ms}
     _write_batch(
-        directory / WRITES, pa.record_batch({"seq": pa.array(seqs), "updated_ms": pa.array(updated_ms)})
+        directory / WRITES, pa.record_batch({name: pa.array(column) for name, column in columns.items()})
     )
 
 

@@ -10,10 +10,11 @@ import numpy as np
 from storage import files
 from vectoray.core.errors import CorruptData, DimensionMismatch, InvalidRequest
 from vectoray.core.model import GraphType, IndexOptions, Metric, PointBatch
+from vectoray.core.vectors import check_chunk_index, check_source
 
 LOG, SEGMENTS, DEAD, TABLE, QUARANTINE = "log", "segments", "dead", "table", "quarantine"
 LOCK, COUNTER, SPEC = "LOCK", "GENERATION", "shard.json"
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def read_spec(directory: Path) -> ShardSpec:
 
     Raises:
         FileNotFoundError: There is no shard.
-        CorruptData: Its description is damaged, or of a later format.
+        CorruptData: Its description is damaged, or of another format.
     """
     value = files.read_json(directory / SPEC)
     if value.get("format") != _FORMAT:
@@ -82,7 +83,8 @@ def check_batch(spec: ShardSpec, batch: PointBatch) -> None:
 
     Raises:
         DimensionMismatch: The vectors are not float32 of its dimension.
-        InvalidRequest: A string cannot be held by UTF-8, or a payload is none.
+        InvalidRequest: A string cannot be held by UTF-8, a payload is none, or a chunk index is out of range.
+        LimitExceeded: A source is too long.
     """
     if batch.vectors.shape[1:] != (spec.dimension,) or batch.vectors.dtype != np.float32:
         raise DimensionMismatch.of(
@@ -98,6 +100,12 @@ def check_batch(spec: ShardSpec, batch: PointBatch) -> None:
             payload.decode()
     except UnicodeError:
         raise InvalidRequest("An id, a text or a payload is not valid Unicode text.") from None
+    # Mostly, many rows come from one document.
+    for source in set(batch.sources or ()) - {None}:
+        check_source(str(source), where="A source")
+    for index in batch.chunk_indexes or ():
+        if index is not None:
+            check_chunk_index(index, where="A chunk index")
 
 
 def new_quarantine(directory: Path) -> Path:

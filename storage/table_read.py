@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from storage.filters import payload_test
+from storage.columns import NO_CHUNK
+from storage.filters import row_test
 from storage.records import vector_matrix
 from storage.rows import SegmentRows
 from storage.table_versions import (
@@ -45,7 +46,7 @@ def read_version(
         directory: The folder of the table.
         at: A version of `table_versions`, or a time: then the one that was the newest.
         columns: Which columns; None: all.
-        condition: On the payload.
+        condition: Only points that match.
         limit: Rows at most; None: all.
 
     Raises:
@@ -102,26 +103,31 @@ def read_rows(dataset: Any, dimension: int) -> SegmentRows:
     ids: list[str] = []
     payloads: list[bytes] = []
     texts: list[str | None] = []
+    sources: list[str | None] = []
     at = 0
     try:
         with panics_as_errors():
             count = dataset.count_rows()
-            seqs, updated_ms = np.empty(count, np.uint64), np.empty(count, np.int64)
+            seqs, chunk_indexes = np.empty(count, np.uint64), np.empty(count, np.int32)
+            updated_ms, created_ms = np.empty(count, np.int64), np.empty(count, np.int64)
             vectors = np.empty((count, dimension), np.float32)
             for batch in dataset.to_batches(batch_size=_BATCH_ROWS, io_buffer_size=_READ_AHEAD_BYTES):
                 part = slice(at, at + batch.num_rows)
                 seqs[part] = batch["seq"].to_numpy()
                 updated_ms[part] = batch["updated_ms"].to_numpy()
+                created_ms[part] = batch["created_ms"].to_numpy()
+                chunk_indexes[part] = batch["chunk_index"].fill_null(NO_CHUNK).to_numpy()
                 vectors[part] = vector_matrix(batch["vector"], dimension)
                 ids += batch["id"].to_pylist()
                 payloads += batch["payload"].cast(pa.binary()).to_pylist()
                 texts += batch["text"].to_pylist()
+                sources += batch["source"].to_pylist()
                 at += batch.num_rows
     except (KeyError, *LANCE_ERRORS) as error:
         raise CorruptData("The shard's table cannot be read.") from error
     if at != count:
         raise CorruptData("The shard's table holds another number of rows than it says.")
-    return SegmentRows(ids, seqs, updated_ms, vectors, payloads, texts)
+    return SegmentRows(ids, seqs, updated_ms, vectors, payloads, texts, sources, chunk_indexes, created_ms)
 
 
 def is_readable(dataset: Any, columns: Sequence[str]) -> bool:
@@ -137,8 +143,9 @@ def is_readable(dataset: Any, columns: Sequence[str]) -> bool:
 
 def _matching(dataset: Any, columns: list[str], condition: Filter | None, limit: int | None) -> Iterator[Any]:
     """Batches of the rows that meet a condition, one read at a time."""
-    read = columns if condition is None or "payload" in columns else [*columns, "payload"]
-    test = None if condition is None else payload_test(condition)
+    tested = [] if condition is None else ["payload", "source"]
+    read = [*columns, *(name for name in tested if name not in columns)]
+    test = None if condition is None else row_test(condition)
     missing = limit
     for batch in dataset.to_batches(
         columns=read,
@@ -149,7 +156,8 @@ def _matching(dataset: Any, columns: list[str], condition: Filter | None, limit:
         found = batch
         if test is not None:
             payloads = batch["payload"].cast(pa.binary()).to_pylist()
-            found = batch.filter(pa.array([test(payload) for payload in payloads], pa.bool_()))
+            meets = map(test, payloads, batch["source"].to_pylist())
+            found = batch.filter(pa.array(list(meets), pa.bool_()))
         if missing is not None:
             found = found.slice(0, missing)
             missing -= found.num_rows

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
+from storage.columns import NO_CHUNK
 from storage.records import Records, vector_column
 from storage.rows import SegmentRows
 
@@ -20,6 +22,9 @@ def table_schema(dimension: int) -> Any:
             pa.field("id", pa.string(), nullable=False, metadata=key),
             pa.field("seq", pa.uint64(), nullable=False),
             pa.field("updated_ms", pa.int64(), nullable=False),
+            pa.field("created_ms", pa.int64(), nullable=False),
+            pa.field("source", pa.string()),
+            pa.field("chunk_index", pa.int32()),
             pa.field("payload", pa.string(), nullable=False),
             pa.field("text", pa.string()),
             pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False),
@@ -46,6 +51,9 @@ def last_writes(batches: Sequence[Records], schema: Any) -> tuple[Any, Any]:
         "id": pa.array(ids, pa.string()),
         "seq": seqs,
         "updated_ms": np.concatenate([records.updated_ms for records in batches]),
+        "created_ms": np.concatenate([records.created_ms for records in batches]),
+        "source": pa.array([source for records in batches for source in records.sources], pa.string()),
+        "chunk_index": _nullable(np.concatenate([records.chunk_indexes for records in batches])),
         "payload": payloads,
         "text": pa.array([text for records in batches for text in records.texts], pa.string()),
     }
@@ -63,8 +71,16 @@ def row_batches(rows: SegmentRows, schema: Any) -> Iterator[Any]:
                 "id": pa.array(rows.ids[part], pa.string()),
                 "seq": rows.seqs[part],
                 "updated_ms": rows.updated_ms[part],
+                "created_ms": rows.created_ms[part],
+                "source": pa.array(rows.sources[part], pa.string()),
+                "chunk_index": _nullable(rows.chunk_indexes[part]),
                 "payload": pa.array(rows.payloads[part], pa.binary()),
                 "text": pa.array(rows.texts[part], pa.string()),
                 "vector": vector_column(rows.vectors[part]),
             }
         ).cast(schema)
+
+
+def _nullable(chunk_indexes: npt.NDArray[np.int32]) -> Any:
+    """Chunk indexes as other programs expect them: null where there is none."""
+    return pa.array(chunk_indexes, mask=chunk_indexes == NO_CHUNK)

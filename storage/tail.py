@@ -2,13 +2,12 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from storage.filters import payload_test
+from storage.filters import row_test
 from storage.match_cache import BoolArray
 from storage.rows import SegmentRows
 from storage.text_index import TailText
@@ -29,44 +28,44 @@ class Tail:
     """
 
     def __init__(
-        self, dimension: int, ids: list[str], payloads: list[bytes], texts: list[str | None]
+        self,
+        dimension: int,
+        ids: list[str],
+        payloads: list[bytes],
+        texts: list[str | None],
+        sources: list[str | None],
     ) -> None:
         """A tail of as many rows as there are ids; the caller fills in their numbers."""
         capacity = max(_TAIL_ROWS, len(ids))
         self.count = len(ids)
         self.rows_by_id: dict[str, int] = {}
-        self.ids, self.payloads, self.texts = ids, payloads, texts
+        self.ids, self.payloads, self.texts, self.sources = ids, payloads, texts, sources
         self.text_index = TailText(texts)
         self.vectors: FloatMatrix = np.empty((capacity, dimension), dtype=np.float32)
         self.lengths: FloatVector = np.empty(capacity, dtype=np.float32)
         self.seqs: npt.NDArray[np.uint64] = np.empty(capacity, dtype=np.uint64)
         self.updated_ms: npt.NDArray[np.int64] = np.empty(capacity, dtype=np.int64)
+        self.created_ms: npt.NDArray[np.int64] = np.empty(capacity, dtype=np.int64)
+        self.chunk_indexes: npt.NDArray[np.int32] = np.empty(capacity, dtype=np.int32)
         self.killed_at: npt.NDArray[np.uint64] = np.full(capacity, ALIVE, dtype=np.uint64)
         self._matching = threading.Lock()
         self._matches: OrderedDict[str, BoolArray] = OrderedDict()
 
-    def append(
-        self,
-        ids: Sequence[str],
-        payloads: Sequence[bytes],
-        texts: Sequence[str | None],
-        *,
-        vectors: FloatMatrix,
-        lengths: FloatVector,
-        seqs: npt.NDArray[np.uint64],
-        updated_ms: npt.NDArray[np.int64],
-    ) -> int:
-        """Add rows. Returns the first one's number."""
-        first, end = self.count, self.count + len(ids)
+    def append(self, rows: SegmentRows, lengths: FloatVector) -> int:
+        """Add rows, whose vectors have these lengths. Returns the first one's number."""
+        first, end = self.count, self.count + len(rows)
         self._reserve(end)
-        self.vectors[first:end] = vectors
+        self.vectors[first:end] = rows.vectors
         self.lengths[first:end] = lengths
-        self.seqs[first:end] = seqs
-        self.updated_ms[first:end] = updated_ms
+        self.seqs[first:end] = rows.seqs
+        self.updated_ms[first:end] = rows.updated_ms
+        self.created_ms[first:end] = rows.created_ms
+        self.chunk_indexes[first:end] = rows.chunk_indexes
         self.killed_at[first:end] = ALIVE
-        self.ids += ids
-        self.payloads += payloads
-        self.texts += texts
+        self.ids += rows.ids
+        self.payloads += rows.payloads
+        self.texts += rows.texts
+        self.sources += rows.sources
         self.count = end
         return first
 
@@ -80,6 +79,8 @@ class Tail:
         self.lengths = _grown(self.lengths, capacity)
         self.seqs = _grown(self.seqs, capacity)
         self.updated_ms = _grown(self.updated_ms, capacity)
+        self.created_ms = _grown(self.created_ms, capacity)
+        self.chunk_indexes = _grown(self.chunk_indexes, capacity)
         self.killed_at = _grown(self.killed_at, capacity)
 
     def take(self, rows: npt.NDArray[np.int64]) -> SegmentRows:
@@ -92,12 +93,15 @@ class Tail:
             vectors=self.vectors[rows],
             payloads=[self.payloads[row] for row in numbers],
             texts=[self.texts[row] for row in numbers],
+            sources=[self.sources[row] for row in numbers],
+            chunk_indexes=self.chunk_indexes[rows],
+            created_ms=self.created_ms[rows],
         )
 
     def matching(self, condition: Filter, key: str, rows: int) -> BoolArray:
         """Which of the first ``rows`` rows, dead or alive, meet a condition: bool, shape (rows,).
 
-        Payloads never change: what was found for earlier rows is kept for the next search.
+        Rows never change: what was found for earlier rows is kept for the next search.
 
         Args:
             condition: The condition.
@@ -107,8 +111,8 @@ class Tail:
         with self._matching:
             known = self._matches.get(key, np.empty(0, dtype=np.bool_))
         if len(known) < rows:
-            test = payload_test(condition)
-            added = [test(payload) for payload in self.payloads[len(known) : rows]]
+            added_rows = slice(len(known), rows)
+            added = list(map(row_test(condition), self.payloads[added_rows], self.sources[added_rows]))
             known = np.concatenate([known, np.array(added, dtype=np.bool_)])
         with self._matching:
             self._matches[key] = known

@@ -7,11 +7,13 @@ concurrency control (Reed 1978) over append-only columns.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from storage import scoring
+from storage.columns import chunk_index
 from storage.head import Head, LiveSegment, killed_in, tail_mask
 from storage.match_cache import key_of
 from storage.records import Records, hash_ids
@@ -26,6 +28,13 @@ from vectoray.core.model import Metric, Point, SearchQuery, SearchResult
 _STILL_ALIVE = int(ALIVE) - 1
 
 
+class Written(NamedTuple):
+    """The writes that made a live point: the last one's number, and the Unix time in ms of the first one."""
+
+    seq: int
+    created_ms: int
+
+
 class ShardView:
     """The live points of one shard. One thread applies writes; any number search."""
 
@@ -33,7 +42,7 @@ class ShardView:
         self.dimension = dimension
         self._metric = metric
         self._segments: tuple[LiveSegment, ...] = ()
-        self._tail = Tail(dimension, [], [], [])
+        self._tail = Tail(dimension, [], [], [], [])
         self._points = 0
         self._last_write_ms = 0
         self._seq = 0
@@ -98,15 +107,18 @@ class ShardView:
         """Put the upserts of a run of writes at the end of the tail. Returns the first one's row."""
         vectors = records.vectors[len(records.vectors) - len(written) :]
         places = (written + skip).tolist()
-        return self._tail.append(
-            [records.ids[at] for at in places],
-            [records.payloads[at] for at in places],
-            [records.texts[at] for at in places],
-            vectors=vectors,
-            lengths=scoring.norms(vectors),
+        rows = SegmentRows(
+            ids=[records.ids[at] for at in places],
             seqs=(written + (records.first_seq + skip)).astype(np.uint64),
             updated_ms=records.updated_ms[places],
+            vectors=vectors,
+            payloads=[records.payloads[at] for at in places],
+            texts=[records.texts[at] for at in places],
+            sources=[records.sources[at] for at in places],
+            chunk_indexes=records.chunk_indexes[places],
+            created_ms=records.created_ms[places],
         )
+        return self._tail.append(rows, scoring.norms(vectors))
 
     def _end_older(self, ids: Sequence[str], deleted: list[bool], first_seq: int, tail_row: int) -> None:
         """End the rows that a run of writes replaces or deletes; its own rows begin at ``tail_row``."""
@@ -147,9 +159,10 @@ class ShardView:
         old = self._tail
         rest = slice(count, old.count)
         n = old.count - count
-        tail = Tail(self.dimension, old.ids[rest], old.payloads[rest], old.texts[rest])
+        tail = Tail(self.dimension, old.ids[rest], old.payloads[rest], old.texts[rest], old.sources[rest])
         tail.vectors[:n], tail.lengths[:n] = old.vectors[rest], old.lengths[rest]
         tail.seqs[:n], tail.updated_ms[:n] = old.seqs[rest], old.updated_ms[rest]
+        tail.created_ms[:n], tail.chunk_indexes[:n] = old.created_ms[rest], old.chunk_indexes[rest]
         tail.killed_at[:n] = old.killed_at[rest]
         alive = tail.killed_at[:n] == ALIVE
         tail.rows_by_id = {tail.ids[row]: row for row in np.flatnonzero(alive).tolist()}
@@ -198,22 +211,28 @@ class ShardView:
 
     # Reads: any thread.
 
-    def seqs_of(self, ids: Sequence[str]) -> list[int]:
-        """The write that made the live point of each id; 0 when there is none. For the applying thread."""
+    def written(self, ids: Sequence[str]) -> list[Written | None]:
+        """The writes that made the live point of each id; None if there is none. For the applying thread."""
         head = self.head
-        rows_by_id, tail_seqs = head.tail.rows_by_id, head.tail.seqs
-        seqs = [int(tail_seqs[row]) if (row := rows_by_id.get(one)) is not None else 0 for one in ids]
-        places = [at for at, seq in enumerate(seqs) if not seq]
+        tail, rows_by_id = head.tail, head.tail.rows_by_id
+        found = [
+            Written(int(tail.seqs[row]), int(tail.created_ms[row]))
+            if (row := rows_by_id.get(one)) is not None
+            else None
+            for one in ids
+        ]
+        places = [at for at, one in enumerate(found) if one is None]
         if places and head.segments:
             missing = [ids[at] for at in places]
             hashes = hash_ids(missing)
             for live in head.segments:
-                for at, row in live.segment.find(missing, hashes, live.killed_at, _STILL_ALIVE):
-                    seqs[places[at]] = int(live.segment.seqs[row])
-        return seqs
+                segment = live.segment
+                for at, row in segment.find(missing, hashes, live.killed_at, _STILL_ALIVE):
+                    found[places[at]] = Written(int(segment.seqs[row]), int(segment.created_ms[row]))
+        return found
 
     def matching_ids(self, condition: Filter) -> list[str]:
-        """Ids of the live points whose payload meets the condition. For the applying thread."""
+        """Ids of the live points that meet the condition. For the applying thread."""
         head, key = self.head, key_of(condition)
         ids = []
         for live in head.segments:
@@ -235,6 +254,9 @@ class ShardView:
                 text=tail.texts[row],
                 seq=int(tail.seqs[row]),
                 updated_ms=int(tail.updated_ms[row]),
+                created_ms=int(tail.created_ms[row]),
+                source=tail.sources[row],
+                chunk_index=chunk_index(int(tail.chunk_indexes[row])),
             )
         for live in head.segments:
             segment = live.segment
@@ -247,6 +269,9 @@ class ShardView:
                     text=segment.text(at),
                     seq=int(segment.seqs[at]),
                     updated_ms=int(segment.updated_ms[at]),
+                    created_ms=int(segment.created_ms[at]),
+                    source=segment.source(at),
+                    chunk_index=chunk_index(int(segment.chunk_indexes[at])),
                 )
         return None
 

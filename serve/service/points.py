@@ -66,6 +66,8 @@ class PointChange:
             vectors=np.ascontiguousarray(vector[None], dtype=np.float32),
             payloads=[point.payload if isinstance(self.payload, Unchanged) else self.payload],
             texts=[point.text if isinstance(self.text, Unchanged) else self.text],
+            sources=[point.source],
+            chunk_indexes=[point.chunk_index],
         )
 
 

@@ -6,6 +6,7 @@ up to some number between the last acknowledged and the last announced.
 """
 
 from collections.abc import Iterable
+from dataclasses import asdict
 
 import numpy as np
 import orjson
@@ -20,7 +21,7 @@ FIRST_OF_RUN = 10_000
 def write_state(oracle: Oracle) -> bytes:
     """A state, as the process reads it."""
     points = [
-        (name, live.seq, live.row.vector, live.row.payload.decode(), live.row.text)
+        (name, live.seq, {**asdict(live.row), "payload": live.row.payload.decode()})
         for name, live in oracle.points.items()
     ]
     return orjson.dumps({"seq": oracle.seq, "points": points})
@@ -31,8 +32,10 @@ def read_state(data: bytes) -> Oracle:
     state = orjson.loads(data)
     return Oracle(
         {
-            name: Live(Row(tuple(vector), payload.encode(), text), seq)
-            for name, seq, vector, payload, text in state["points"]
+            name: Live(
+                Row(**{**row, "vector": tuple(row["vector"]), "payload": row["payload"].encode()}), seq
+            )
+            for name, seq, row in state["points"]
         },
         state["seq"],
     )

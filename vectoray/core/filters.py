@@ -1,8 +1,9 @@
-"""Conditions on a point's payload, as a tree of values.
+"""Conditions on a point, as a tree of values.
 
-Every condition names a field by its path into the JSON object, ``("author", "name")`` for
+A condition on the payload names a field by its path into the JSON object, ``("author", "name")`` for
 ``{"author": {"name": ...}}``. A condition on a field that is absent is false; `Not` turns that around.
-Equality follows JSON: ``1`` equals ``1.0``, ``true`` does not equal ``1``.
+Equality follows JSON: ``1`` equals ``1.0``, ``true`` does not equal ``1``. `SourceIs` asks for the document
+that the point came from, which is no part of the payload.
 
 The tree says what is asked. Where it is answered (bitmaps, a scan, the table) is the storage package's
 business, and its values never become part of a query string.
@@ -116,4 +117,11 @@ class Contains:
     value: Scalar
 
 
-Filter: TypeAlias = And | Or | Not | Eq | In | Range | TimeRange | Exists | Prefix | Contains
+@dataclass(frozen=True, slots=True)
+class SourceIs:
+    """The point came from just this document, see `vectoray.core.model.Point.source`."""
+
+    source: str
+
+
+Filter: TypeAlias = And | Or | Not | Eq | In | Range | TimeRange | Exists | Prefix | Contains | SourceIs

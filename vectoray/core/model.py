@@ -149,6 +149,10 @@ class Point:
         text: What full-text search sees; None when the point has no text.
         seq: Position in the shard's history; a later write of the same id has a higher one.
         updated_ms: Unix time of the write in milliseconds.
+        created_ms: Unix time of the write that made the id, in milliseconds: later writes keep it, until the
+            id is deleted.
+        source: The document that the point came from.
+        chunk_index: Which chunk of it, from 0.
     """
 
     id: str
@@ -157,6 +161,9 @@ class Point:
     text: str | None
     seq: int
     updated_ms: int
+    created_ms: int
+    source: str | None = None
+    chunk_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +175,16 @@ class PointBatch:
         vectors: float32, shape (n, dimension), C-contiguous.
         payloads: JSON objects as UTF-8 bytes.
         texts: What full-text search sees, or None.
+        sources: The document that each point came from, or None. None for the column: no point has one.
+        chunk_indexes: Which chunk of it, from 0 to 2^31-1, or None. None for the column: no point has one.
     """
 
     ids: Sequence[str]
     vectors: FloatMatrix
     payloads: Sequence[bytes]
     texts: Sequence[str | None]
+    sources: Sequence[str | None] | None = None
+    chunk_indexes: Sequence[int | None] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -182,6 +193,9 @@ class PointBatch:
                 f"A batch of {n} ids has {self.vectors.shape[0]} vectors, {len(self.payloads)} payloads "
                 f"and {len(self.texts)} texts; all must be equal."
             )
+        for name, column in (("sources", self.sources), ("chunk indexes", self.chunk_indexes)):
+            if column is not None and len(column) != n:
+                raise InvalidRequest(f"A batch of {n} ids has {len(column)} {name}; both must be equal.")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -193,6 +207,8 @@ class PointBatch:
             vectors=np.ascontiguousarray(self.vectors[list(rows)]),
             payloads=[self.payloads[row] for row in rows],
             texts=[self.texts[row] for row in rows],
+            sources=None if self.sources is None else [self.sources[row] for row in rows],
+            chunk_indexes=None if self.chunk_indexes is None else [self.chunk_indexes[row] for row in rows],
         )
 
 
@@ -229,7 +245,7 @@ class SearchQuery:
     Attributes:
         vector: float32, shape (dimension,).
         top_k: How many hits at most.
-        filter: Only points whose payload matches.
+        filter: Only points that match.
         score_threshold: Only hits with at least this score.
         include_vectors: Whether hits carry their vector.
     """

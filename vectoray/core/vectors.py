@@ -1,4 +1,4 @@
-"""What a vector, an id and a collection name must be to be accepted. Pure checks, used at every entrance."""
+"""What a vector, an id, a source and a name must be to be accepted. Pure checks, used at every entrance."""
 
 import re
 from collections.abc import Sequence
@@ -9,6 +9,8 @@ from vectoray.core.errors import DimensionMismatch, InvalidName, InvalidRequest,
 from vectoray.core.model import FloatMatrix, FloatVector, Metric
 
 MAX_ID_BYTES = 512
+MAX_SOURCE_BYTES = 1024
+MAX_CHUNK_INDEX = 2**31 - 1
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
@@ -37,16 +39,42 @@ def check_id(point_id: str, *, where: str) -> str:
     """
     if not point_id:
         raise InvalidRequest(f"{where} is empty; every vector needs an id.", {"at": where})
+    _check_bytes(point_id, MAX_ID_BYTES, where=where)
+    return point_id
+
+
+def check_source(source: str, *, where: str) -> str:
+    """Return ``source`` if it may stand for the document that a point came from.
+
+    Raises:
+        InvalidRequest: It is not valid Unicode.
+        LimitExceeded: It is longer than `MAX_SOURCE_BYTES` in UTF-8.
+    """
+    _check_bytes(source, MAX_SOURCE_BYTES, where=where)
+    return source
+
+
+def check_chunk_index(index: int, *, where: str) -> int:
+    """Return ``index`` if it may be the number of a document's chunk.
+
+    Raises:
+        InvalidRequest: It is not from 0 to `MAX_CHUNK_INDEX`.
+    """
+    if not 0 <= index <= MAX_CHUNK_INDEX:
+        raise InvalidRequest(f"{where} is {index}; it must be from 0 to {MAX_CHUNK_INDEX}.", {"at": where})
+    return index
+
+
+def _check_bytes(text: str, limit: int, *, where: str) -> None:
     try:
-        size_bytes = len(point_id.encode())
+        size_bytes = len(text.encode())
     except UnicodeEncodeError:
         raise InvalidRequest(f"{where} is not valid Unicode.", {"at": where}) from None
-    if size_bytes > MAX_ID_BYTES:
+    if size_bytes > limit:
         raise LimitExceeded(
-            f"{where} has {size_bytes} bytes, at most {MAX_ID_BYTES} are allowed.",
-            {"at": where, "limit_bytes": MAX_ID_BYTES},
+            f"{where} has {size_bytes} bytes, at most {limit} are allowed.",
+            {"at": where, "limit_bytes": limit},
         )
-    return point_id
 
 
 def check_vector(vector: FloatVector, *, dimension: int, metric: Metric, where: str) -> FloatVector:

@@ -1,6 +1,8 @@
 """Batches of points and merged results: the columns that every package passes on."""
 
+from dataclasses import replace
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +35,13 @@ def test_a_batch_with_a_column_of_another_length_is_refused(column: str) -> None
         PointBatch(**columns)
 
 
+@pytest.mark.parametrize("column", ["sources", "chunk_indexes"])
+def test_a_batch_with_too_few_sources_or_chunk_indexes_is_refused(column: str) -> None:
+    columns: dict[str, Any] = {column: [None, None]}
+    with pytest.raises(InvalidRequest, match="A batch of 3 ids has 2"):
+        replace(batch(3), **columns)
+
+
 def test_a_batch_may_be_empty() -> None:
     assert len(batch(0)) == 0
     assert len(batch(2).take([])) == 0
@@ -46,6 +55,10 @@ def test_take_gives_the_rows_asked_for_in_that_order_and_repeats_them() -> None:
     assert taken.vectors.flags.c_contiguous
     assert taken.payloads == [b'{"row":3}', b'{"row":0}', b'{"row":3}']
     assert taken.texts == ["text 3", None, "text 3"]
+    assert (taken.sources, taken.chunk_indexes) == (None, None)
+    whole = replace(batch(4), sources=["w", "x", None, "z"], chunk_indexes=[0, None, 2, 3])
+    assert whole.take([2, 3]).sources == [None, "z"]
+    assert whole.take([1, 0]).chunk_indexes == [None, 0]
 
 
 def test_take_copies_the_vectors() -> None:

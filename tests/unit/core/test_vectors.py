@@ -5,7 +5,16 @@ import pytest
 
 from vectoray.core.errors import DimensionMismatch, InvalidName, InvalidRequest, LimitExceeded
 from vectoray.core.model import FloatVector, Metric
-from vectoray.core.vectors import MAX_ID_BYTES, check_id, check_name, check_vector, stack_vectors
+from vectoray.core.vectors import (
+    MAX_ID_BYTES,
+    MAX_SOURCE_BYTES,
+    check_chunk_index,
+    check_id,
+    check_name,
+    check_source,
+    check_vector,
+    stack_vectors,
+)
 
 TINIEST = float(np.finfo(np.float32).smallest_subnormal)
 LARGEST = float(np.finfo(np.float32).max)
@@ -51,6 +60,30 @@ def test_the_limit_of_an_id_counts_bytes_not_characters(point_id: str) -> None:
 def test_an_id_that_is_empty_or_not_unicode_is_refused(point_id: str) -> None:
     with pytest.raises(InvalidRequest, match=r"vectors\[2\]\.id"):
         check_id(point_id, where="vectors[2].id")
+
+
+@pytest.mark.parametrize("source", ["", "a" * 1024, "é" * 512, "docs/a b.md"])
+def test_a_source_of_up_to_1024_bytes_comes_back_unchanged(source: str) -> None:
+    assert check_source(source, where="source") == source
+
+
+@pytest.mark.parametrize("source", ["a" * 1025, "é" * 512 + "a"])
+def test_the_limit_of_a_source_counts_bytes(source: str) -> None:
+    with pytest.raises(LimitExceeded, match="has 1025 bytes, at most 1024") as caught:
+        check_source(source, where="source_file")
+    assert caught.value.details == {"at": "source_file", "limit_bytes": MAX_SOURCE_BYTES}
+
+
+def test_a_source_that_is_not_unicode_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="source_file is not valid Unicode"):
+        check_source("\ud800", where="source_file")
+
+
+def test_a_chunk_index_is_a_number_of_31_bits() -> None:
+    assert [check_chunk_index(index, where="chunk_index") for index in (0, 2**31 - 1)] == [0, 2**31 - 1]
+    for index in (-1, 2**31):
+        with pytest.raises(InvalidRequest, match="from 0 to 2147483647"):
+            check_chunk_index(index, where="chunk_index")
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 1e39])

@@ -109,6 +109,18 @@ async def test_an_update_changes_what_it_names_and_nothing_else(docs: Opened) ->
     assert (same.seq, same.payload) == (changed.seq, b'{"n":1}')
 
 
+async def test_an_update_keeps_where_a_point_came_from_and_when_it_was_made(docs: Opened) -> None:
+    batch = PointBatch(["a"], vector(1, 2)[None], [b"{}"], [None], sources=["a.pdf"], chunk_indexes=[7])
+    await docs.engine.write(docs.collection, batch)
+    before = await docs.points.get(ANN, DOCS, "a")
+    after = await docs.points.update(ANN, DOCS, "a", PointChange(text="new"))
+    assert (after.source, after.chunk_index, after.created_ms) == ("a.pdf", 7, before.created_ms)
+    assert after.seq > before.seq
+    assert (await docs.points.page(ANN, DOCS, limit=1)).points[0].source == "a.pdf"
+    exported = (await docs.points.export(ANN, DOCS)).batches
+    assert [point.chunk_index async for part in exported for point in part] == [7]
+
+
 async def test_updates_of_a_point_at_a_time_lose_nothing(docs: Opened) -> None:
     await docs.upsert("a")
     changes = [PointChange(vector=vector(5, 6)), PointChange(payload=b'{"n":2}'), PointChange(text="new")]

@@ -17,6 +17,7 @@ from vectoray.core.filters import (
     Or,
     Prefix,
     Range,
+    SourceIs,
     TimeRange,
 )
 
@@ -66,6 +67,9 @@ values = st.one_of(
     st.dictionaries(keys, scalars | st.dictionaries(keys, scalars, max_size=2), max_size=2),
 )
 documents = st.dictionaries(keys, values, max_size=4)
+# Some begin with another one, and some are longer than what the index keeps of other strings.
+SOURCES = ["", "a", "a\x00", "ab", "é", LONG, LONG + "a", "\U0001f600" * 256]
+sources = st.none() | st.sampled_from(SOURCES)
 paths = st.sampled_from([("a",), ("b",), ("a", "a"), ()]) | st.lists(keys, min_size=1, max_size=3).map(tuple)
 limits = st.none() | st.sampled_from([*STRINGS, "\ud800"]) | st.sampled_from([*NUMBERS, *BEYOND_PAYLOADS])
 number_limits = st.none() | st.sampled_from([*NUMBERS, *BEYOND_PAYLOADS, True])
@@ -82,6 +86,7 @@ leaves = st.one_of(
     st.builds(In, paths, st.lists(asked, max_size=4).map(tuple)),
     st.builds(Contains, paths, asked),
     st.builds(Exists, paths),
+    st.builds(SourceIs, st.sampled_from([*SOURCES, "absent", "\ud800"])),
     st.builds(Prefix, paths, st.sampled_from([*STRINGS, "\ud800"])),
     ranges(limits),
     ranges(number_limits),

@@ -27,6 +27,7 @@ class Live:
     vector: FloatVector
     text: str | None
     payload: bytes
+    source: str | None = None
 
 
 def counted_texts(shard: ShardWriter | ShardReader) -> list[str | None]:
@@ -41,10 +42,10 @@ def assert_hybrid_as_brute_force(
     points: Mapping[str, Live],
     query: HybridQuery,
     metric: Metric,
-    matches: Callable[[bytes], bool] = lambda _: True,
+    matches: Callable[[Live], bool] = lambda _: True,
 ) -> None:
     """Compare a shard's answer, fused, with the brute force one. Without graphs, both are exact."""
-    allowed = {point_id: point for point_id, point in points.items() if matches(point.payload)}
+    allowed = {point_id: point for point_id, point in points.items() if matches(point)}
     by_vector = None if query.vector is None else vector_scores(metric, query.vector, allowed)
     by_text = None if query.text is None else bm25(query.text, allowed, counted_texts(shard))
     expected = fused(query, by_vector, by_text)

@@ -7,7 +7,7 @@ sequence numbers, results of writes, and searches by brute force in float64. It 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import orjson
@@ -16,10 +16,11 @@ from storage.writer import ShardWriter
 from vectoray.core.filters import Filter
 from vectoray.core.model import Metric, Point, PointBatch, SearchQuery, SearchResult, WriteMode, WriteResult
 
-# What a filter means, said a second time: a test of the parsed payload.
-Test = Callable[[Mapping[str, Any]], bool]
+# What a filter means, said a second time: a test of the parsed payload and the source.
+Test = Callable[[Mapping[str, Any], str | None], bool]
 
 _EVERYTHING = 1_000_000
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +30,31 @@ class Row:
     vector: tuple[float, ...]
     payload: bytes
     text: str | None
+    source: str | None = None
+    chunk_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A live point, and the number of the write that made it."""
+    """A live point, and the number of the write that made it.
+
+    Attributes:
+        created_ms: When its id was made; only for tests that say what time it is, see `created_ms`.
+    """
 
     row: Row
     seq: int
+    created_ms: int = field(default=0, compare=False)
+
+
+def created_ms(points: Mapping[str, Live]) -> dict[str, int]:
+    """When each id was made."""
+    return {name: live.created_ms for name, live in points.items()}
+
+
+def _column(values: "list[_Value | None]") -> "list[_Value | None] | None":
+    """Values as a caller gives them: nothing at all if no row has one."""
+    return None if all(value is None for value in values) else values
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +74,8 @@ class WriteRows:
             vectors=np.array([row.vector for row in self.rows], dtype=np.float32),
             payloads=[row.payload for row in self.rows],
             texts=[row.text for row in self.rows],
+            sources=_column([row.source for row in self.rows]),
+            chunk_indexes=_column([row.chunk_index for row in self.rows]),
         )
 
     def submit(self, writer: ShardWriter) -> "Future[WriteResult]":
@@ -89,13 +109,14 @@ Operation = WriteRows | DeleteIds | DeleteWhere
 
 @dataclass
 class Oracle:
-    """The live points of a shard, and the number of its last write."""
+    """The live points of a shard, the number of its last write, and the time."""
 
     points: dict[str, Live] = field(default_factory=dict)
     seq: int = 0
+    now_ms: int = 0
 
     def copy(self) -> "Oracle":
-        return Oracle(dict(self.points), self.seq)
+        return Oracle(dict(self.points), self.seq, self.now_ms)
 
     def apply(self, operation: Operation) -> WriteResult | list[str]:
         """Carry an operation out. Returns what its caller must be told; ids of a condition are sorted."""
@@ -106,8 +127,12 @@ class Oracle:
         return self._delete(self.matching(operation.test))
 
     def matching(self, test: Test) -> list[str]:
-        """Ids of the points whose payload passes the test, sorted."""
-        return sorted(name for name, live in self.points.items() if test(orjson.loads(live.row.payload)))
+        """Ids of the points that pass the test, sorted."""
+        return sorted(
+            name
+            for name, live in self.points.items()
+            if test(orjson.loads(live.row.payload), live.row.source)
+        )
 
     def _write(self, write: WriteRows) -> WriteResult:
         refused = []
@@ -127,7 +152,8 @@ class Oracle:
         for position, (name, row) in enumerate(zip(write.ids, write.rows, strict=True)):
             if position not in refused:
                 self.seq += 1
-                self.points[name] = Live(row, self.seq)
+                created = self.points[name].created_ms if name in self.points else self.now_ms
+                self.points[name] = Live(row, self.seq, created)
         return WriteResult(len(write.ids) - len(refused), tuple(refused))
 
     def _delete(self, ids: Sequence[str]) -> list[str]:
@@ -185,17 +211,19 @@ def points_of(searched: Searched, dimension: int) -> dict[str, Live]:
         assert hit.vector is not None
         point = searched.get(hit.id)
         assert point is not None, "a search finds what is not there"
-        row = Row(tuple(hit.vector.tolist()), hit.payload, hit.text)
-        assert row == Row(tuple(point.vector.tolist()), point.payload, point.text)
-        found[hit.id] = Live(row, point.seq)
+        row = Row(tuple(point.vector.tolist()), point.payload, point.text, point.source, point.chunk_index)
+        assert (tuple(hit.vector.tolist()), hit.payload, hit.text) == (row.vector, row.payload, row.text)
+        found[hit.id] = Live(row, point.seq, point.created_ms)
     return found
 
 
 def table_points(table: Any) -> dict[str, Live]:
     """What a shard's LanceDB table holds, read as Arrow. No id may come twice."""
-    columns = [table[name].to_pylist() for name in ("id", "seq", "vector", "payload", "text")]
     found: dict[str, Live] = {}
-    for name, seq, vector, payload, text in zip(*columns, strict=True):
-        assert name not in found, "an id is in the table twice"
-        found[name] = Live(Row(tuple(vector), payload.encode(), text), seq)
+    for row in table.to_pylist():
+        assert row["id"] not in found, "an id is in the table twice"
+        values = Row(
+            tuple(row["vector"]), row["payload"].encode(), row["text"], row["source"], row["chunk_index"]
+        )
+        found[row["id"]] = Live(values, row["seq"], row["created_ms"])
     return found

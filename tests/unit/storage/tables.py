@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
+from storage.columns import NO_CHUNK
 from storage.records import Records
 from storage.rows import SegmentRows
 from storage.table import PointTable
@@ -32,7 +33,24 @@ def writes(first_seq: int, values: list[tuple[str, float | None]]) -> Records:
         vectors=vectors,
         payloads=[b"" if value is None else orjson.dumps({"value": value}) for _, value in values],
         texts=[None if value is None else f"text of {point_id}" for point_id, value in values],
+        sources=[None if value is None else source_of(point_id) for point_id, value in values],
+        chunk_indexes=np.array(
+            [NO_CHUNK if value is None else chunk_of(point_id) for point_id, value in values], np.int32
+        ),
+        created_ms=np.array(
+            [0 if value is None else 1_600_000_000_000 + at for at, (_, value) in enumerate(values)], np.int64
+        ),
     )
+
+
+def source_of(point_id: str) -> str | None:
+    """The source that the row of an id has."""
+    return f"source of {point_id}" if len(point_id) % 2 else None
+
+
+def chunk_of(point_id: str) -> int:
+    """The chunk index that the row of an id has, or `NO_CHUNK`."""
+    return len(point_id) if len(point_id) % 3 else NO_CHUNK
 
 
 def rows_of(state: Mapping[str, float], seq: int) -> SegmentRows:
@@ -45,6 +63,9 @@ def rows_of(state: Mapping[str, float], seq: int) -> SegmentRows:
         made.vectors,
         made.payloads,
         made.texts,
+        made.sources,
+        made.chunk_indexes,
+        made.created_ms,
     )
 
 
@@ -54,6 +75,10 @@ def state_of(rows: SegmentRows) -> State:
     state = {point_id: float(vector[0]) for point_id, vector in zip(rows.ids, rows.vectors, strict=True)}
     assert [orjson.loads(payload)["value"] for payload in rows.payloads] == list(state.values())
     assert list(rows.texts) == [f"text of {point_id}" for point_id in rows.ids]
+    assert list(rows.sources) == [source_of(point_id) for point_id in rows.ids]
+    assert rows.chunk_indexes.tolist() == [chunk_of(point_id) for point_id in rows.ids]
+    assert (rows.created_ms >= 1_600_000_000_000).all()
+    assert rows.chunk_indexes.dtype == np.int32
     return state
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from tests.unit.storage.filter_examples import (
     Document,
     conditions,
     documents,
+    sources,
 )
 from vectoray.core.filters import (
     And,
@@ -38,6 +40,7 @@ from vectoray.core.filters import (
     Or,
     Prefix,
     Range,
+    SourceIs,
     TimeRange,
 )
 
@@ -52,8 +55,10 @@ TIGHT = {
 }
 
 
-def indexed(path: Path, payloads: Sequence[bytes]) -> FilterIndex:
-    write_filter_index(path, payloads)
+def indexed(
+    path: Path, payloads: Sequence[bytes], sources: Sequence[str | None] | None = None
+) -> FilterIndex:
+    write_filter_index(path, payloads, None if sources is None else pa.array(sources, pa.large_string()))
     return FilterIndex(path, len(payloads))
 
 
@@ -72,27 +77,37 @@ def sure_and_maybe(index: FilterIndex, condition: Filter) -> tuple[list[int], li
 @pytest.mark.slow
 @pytest.mark.parametrize("limits_set", [{}, TIGHT], ids=["shipped", "tight"])
 @settings(max_examples=150, deadline=None)
-@given(parsed=st.lists(documents, max_size=8), asks=st.lists(conditions, min_size=4, max_size=16))
-@example(parsed=[{"a": [True, 1]}, {"a": [1.0]}], asks=[Contains(("a",), 1), Contains(("a",), True)])
-@example(parsed=[{"a": 1}], asks=[Range(("a",), lt=float("nan")), Not(Range(("a",), lt=float("nan")))])
+@given(
+    parsed=st.lists(st.tuples(documents, sources), max_size=8),
+    asks=st.lists(conditions, min_size=4, max_size=16),
+)
+@example(
+    parsed=[({"a": [True, 1]}, None), ({"a": [1.0]}, "a")], asks=[Contains(("a",), 1), Contains(("a",), True)]
+)
+@example(parsed=[({"a": 1}, "")], asks=[Range(("a",), lt=float("nan")), Not(Range(("a",), lt=float("nan")))])
 def test_the_index_agrees_with_the_reference(
-    limits_set: dict[str, int], parsed: list[Document], asks: list[Filter]
+    limits_set: dict[str, int], parsed: list[tuple[Document, str | None]], asks: list[Filter]
 ) -> None:
-    payloads = [orjson.dumps(document) for document in parsed]
+    payloads = [orjson.dumps(document) for document, _ in parsed]
+    given_sources = [source for _, source in parsed]
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
         for name, value in limits_set.items():
             patched.setattr(filter_index_writer, name, value)
-        index = indexed(Path(folder, "filters.arrow"), payloads)
+        index = indexed(Path(folder, "filters.arrow"), payloads, given_sources)
         for condition in asks:
-            truth = [matches(condition, orjson.loads(payload)) for payload in payloads]
+            truth = [
+                matches(condition, orjson.loads(payload), source)
+                for payload, (_, source) in zip(payloads, parsed, strict=True)
+            ]
             sure, maybe = index.matching(condition)
             assert sure.shape == maybe.shape == (len(payloads),)
             assert sure.dtype == maybe.dtype == np.bool_
             assert not np.any(sure & ~np.array(truth, dtype=np.bool_))
             assert not np.any(np.array(truth, dtype=np.bool_) & ~maybe)
-            assert matching_rows(index, condition, payloads.__getitem__).tolist() == truth
+            asked = (index, condition, payloads.__getitem__, given_sources.__getitem__)
+            assert matching_rows(*asked).tolist() == truth
             among = np.arange(len(payloads)) % 2 == 0
-            some = matching_rows(index, condition, payloads.__getitem__, among)
+            some = matching_rows(*asked, among)
             assert some.tolist() == [row % 2 == 0 and met for row, met in enumerate(truth)]
 
 
@@ -106,7 +121,9 @@ def test_the_index_alone_decides_what_it_holds_exactly(found: list[Any], ask: Fi
     with tempfile.TemporaryDirectory() as folder:
         sure, maybe = indexed(Path(folder, "filters.arrow"), payloads).matching(ask)
     if () not in _paths(ask):
-        assert sure.tolist() == maybe.tolist() == [matches(ask, orjson.loads(text)) for text in payloads]
+        assert (
+            sure.tolist() == maybe.tolist() == [matches(ask, orjson.loads(text), None) for text in payloads]
+        )
 
 
 def _paths(condition: Filter) -> Iterator[tuple[str, ...]]:
@@ -116,8 +133,24 @@ def _paths(condition: Filter) -> Iterator[tuple[str, ...]]:
                 yield from _paths(part)
         case Not(part):
             yield from _paths(part)
+        case SourceIs():
+            pass
         case _:
             yield condition.path
+
+
+def no_source(_: int) -> None:
+    return None
+
+
+def test_the_rows_of_a_source_are_found_without_their_payloads(tmp_path: Path) -> None:
+    given_sources = [None, "a", "a" * 1024, "", "a", "ab", "a" * 1023 + "b", None]
+    index = indexed(tmp_path / "filters.arrow", [b"{}"] * 8, given_sources)
+    for source in {*given_sources, "absent"} - {None}:
+        rows = [row for row, one in enumerate(given_sources) if one == source]
+        assert sure_and_maybe(index, SourceIs(str(source))) == (rows, [])
+    both = And((SourceIs("a"), Not(SourceIs("ab"))))
+    assert sure_and_maybe(index, both) == ([1, 4], [])
 
 
 def test_only_the_payloads_of_open_rows_are_read(index_of: Callable[..., FilterIndex]) -> None:
@@ -128,12 +161,12 @@ def test_only_the_payloads_of_open_rows_are_read(index_of: Callable[..., FilterI
         read.append(row)
         return orjson.dumps(found[row])
 
-    rows = matching_rows(index_of(*found), Eq(("s",), LONG + "b"), payload_of)
+    rows = matching_rows(index_of(*found), Eq(("s",), LONG + "b"), payload_of, no_source)
     assert rows.tolist() == [False, True, False, False]
     assert read == [0, 1]
     read.clear()
     among = np.array([False, True, True, True])
-    assert matching_rows(index_of(*found), Prefix(("s",), LONG + "b"), payload_of, among)[1]
+    assert matching_rows(index_of(*found), Prefix(("s",), LONG + "b"), payload_of, no_source, among)[1]
     assert read == [1]
 
 

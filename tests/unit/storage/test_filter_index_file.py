@@ -10,7 +10,7 @@ import pytest
 
 from storage.filter_index import FilterIndex
 from storage.filter_index_writer import write_filter_index
-from storage.filter_terms import SCHEMA
+from storage.filter_terms import FORMAT, SCHEMA, Section
 from vectoray.core.errors import CorruptData
 from vectoray.core.filters import Contains, Eq, Exists, Or, Prefix, TimeRange
 
@@ -70,16 +70,20 @@ def test_a_file_that_is_absent_or_cut_short_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_of_another_shape_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "filters.arrow"
-    wanted = SCHEMA.with_metadata({b"format": b"1", b"rows": b"3"})
-    terms, rows = pa.array([b"\x03"], pa.large_binary()), pa.array([[0]], pa.large_list(pa.uint32()))
+    wanted = SCHEMA.with_metadata({b"format": FORMAT, b"rows": b"3"})
+    # It lacks the last term.
+    terms, rows = (
+        pa.array([bytes((Section.UNINDEXED,))], pa.large_binary()),
+        pa.array([[0]], pa.large_list(pa.uint32())),
+    )
     empty = pa.record_batch([terms[:0], rows[:0]], schema=wanted)
     incomplete = pa.record_batch([terms, rows], schema=wanted)
     nameless = pa.record_batch([terms, rows], schema=SCHEMA)
     other = pa.record_batch({"term": terms}, metadata=wanted.metadata)
     write_filter_index(path, SMALL)
     good = pa.ipc.open_file(path.read_bytes()).get_batch(0)
-    newer = good.replace_schema_metadata({b"format": b"2", b"rows": b"3"})
-    for batch in (empty, incomplete, nameless, other, newer):
+    older = good.replace_schema_metadata({b"format": b"1", b"rows": b"3"})
+    for batch in (empty, incomplete, nameless, other, older):
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
             writer.write_batch(batch)
         with pytest.raises(CorruptData):

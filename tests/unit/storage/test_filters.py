@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.filters import instant_us, matches, payload_test, text_us
+from storage.filters import instant_us, matches, row_test, text_us
 from vectoray.core.errors import InvalidRequest
 from vectoray.core.filters import (
     And,
@@ -22,6 +22,7 @@ from vectoray.core.filters import (
     Prefix,
     Range,
     Scalar,
+    SourceIs,
     TimeRange,
 )
 
@@ -42,9 +43,11 @@ DOCUMENT = {
     "a.b": "dotted",
 }
 
+SOURCE = "docs/a.md"
+
 
 def holds(condition: Filter) -> bool:
-    return payload_test(condition)(orjson.dumps(DOCUMENT))
+    return row_test(condition)(orjson.dumps(DOCUMENT), SOURCE)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +87,8 @@ def test_equality_is_jsons(field: str, value: Scalar, equal: bool) -> None:  # n
 
 def test_integers_beyond_float64_are_told_apart() -> None:
     condition = Eq(("n",), 2**53 + 1)
-    assert payload_test(condition)(b'{"n":9007199254740993}')
-    assert not payload_test(condition)(b'{"n":9007199254740992}')
+    assert row_test(condition)(b'{"n":9007199254740993}', None)
+    assert not row_test(condition)(b'{"n":9007199254740992}', None)
 
 
 def test_in_nothing_never_holds() -> None:
@@ -237,7 +240,7 @@ def test_a_time_in_a_string_is_an_instant(text: str, after_march: timedelta) -> 
 )
 def test_other_strings_are_no_time(text: str) -> None:
     assert text_us(text) is None
-    assert not matches(TimeRange(("t",)), {"t": text})
+    assert not matches(TimeRange(("t",)), {"t": text}, None)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +264,7 @@ def test_time_ranges_compare_instants(bounds: dict[str, datetime], inside: bool)
 
 @pytest.mark.parametrize("value", [1, 20260301, True, None, ["2026-03-01"], {"date": "2026-03-01"}])
 def test_what_is_no_string_is_outside_every_time_range(value: Any) -> None:
-    assert not matches(TimeRange(("t",)), {"t": value})
+    assert not matches(TimeRange(("t",)), {"t": value}, None)
 
 
 @pytest.mark.parametrize("bound", ["gt", "gte", "lt", "lte"])
@@ -298,7 +301,17 @@ def test_contains_needs_an_array() -> None:
     assert not holds(Contains(("text",), "s"))
     assert not holds(Contains(("author",), "name"))
     assert not holds(Contains(("one",), 1))
-    assert not payload_test(Contains(("flags",), 1))(b'{"flags":[true]}')
+    assert not row_test(Contains(("flags",), 1))(b'{"flags":[true]}', None)
+
+
+def test_a_source_is_compared_whole_and_is_no_field_of_the_payload() -> None:
+    assert holds(SourceIs(SOURCE))
+    assert holds(And((SourceIs(SOURCE), Eq(("one",), 1))))
+    assert not holds(And((SourceIs(SOURCE), Eq(("one",), 2))))
+    for other in ("", SOURCE[:-1], SOURCE.upper(), f"{SOURCE} ", "straße"):
+        assert not holds(SourceIs(other))
+        assert holds(Not(SourceIs(other)))
+    assert not row_test(SourceIs(""))(b'{"source":""}', None)
 
 
 def test_and_or_not_follow_logic_and_their_empty_cases() -> None:
@@ -318,6 +331,7 @@ paths = st.lists(st.sampled_from("xy"), min_size=1, max_size=2).map(tuple)
 conditions = st.recursive(
     st.builds(Eq, paths, scalars)
     | st.builds(Exists, paths)
+    | st.builds(SourceIs, st.sampled_from("xy"))
     | st.builds(Contains, paths, scalars)
     | st.builds(Prefix, paths, st.sampled_from(["", "a"]))
     | st.builds(Range, paths, gte=st.sampled_from([None, 0, "a"]), lt=st.sampled_from([None, 1, "b"])),
@@ -337,10 +351,10 @@ documents = st.dictionaries(
 
 @given(condition=conditions, document=documents)
 def test_not_is_the_complement_and_de_morgan_holds(condition: Filter, document: dict[str, object]) -> None:
-    whole = matches(condition, document)
-    assert payload_test(condition)(orjson.dumps(document)) == whole
-    assert matches(Not(condition), document) != whole
+    whole = matches(condition, document, "x")
+    assert row_test(condition)(orjson.dumps(document), "x") == whole
+    assert matches(Not(condition), document, "x") != whole
     other = Eq(("x",), 1)
-    assert matches(Not(And((condition, other))), document) == matches(
-        Or((Not(condition), Not(other))), document
+    assert matches(Not(And((condition, other))), document, "x") == matches(
+        Or((Not(condition), Not(other))), document, "x"
     )

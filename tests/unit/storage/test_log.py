@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import storage.records
 from storage.log import WriteLog
 from storage.manifest import GenerationCounter
 from storage.records import Records, decode, encode
@@ -31,6 +32,9 @@ def records(first_seq: int, ids: list[str], deleted: set[int] | None = None) -> 
         vectors=np.arange(rows * DIMENSION, dtype=np.float32).reshape(rows, DIMENSION) - first_seq,
         payloads=[b"{}" if row in (deleted or set()) else b'{"row":%d}' % row for row in range(len(ids))],
         texts=[None if row % 2 else f"text {row}" for row in range(len(ids))],
+        sources=[f"source {row}" if row % 2 else None for row in range(len(ids))],
+        chunk_indexes=np.arange(-1, len(ids) - 1, dtype=np.int32),
+        created_ms=np.arange(first_seq - 9, first_seq - 9 + len(ids), dtype=np.int64),
     )
 
 
@@ -39,8 +43,10 @@ def assert_same(found: Records, expected: Records) -> None:
     assert list(found.ids) == list(expected.ids)
     assert list(found.payloads) == list(expected.payloads)
     assert list(found.texts) == list(expected.texts)
+    assert list(found.sources) == list(expected.sources)
     assert found.vectors.dtype == np.float32
-    for column in ("updated_ms", "deleted", "vectors"):
+    for column in ("updated_ms", "deleted", "vectors", "chunk_indexes", "created_ms"):
+        assert getattr(found, column).dtype == getattr(expected, column).dtype
         assert np.array_equal(getattr(found, column), getattr(expected, column))
 
 
@@ -85,6 +91,14 @@ def test_every_single_flipped_bit_of_a_batch_is_noticed() -> None:
         damaged[at] ^= 1 << (at % 8)
         with pytest.raises(CorruptData):
             decode(memoryview(damaged))
+
+
+def test_a_batch_of_another_format_is_refused_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage.records, "_FORMAT", "1")
+    data = encode(records(1, ["a"]))
+    monkeypatch.undo()
+    with pytest.raises(CorruptData, match="a format that this version does not read"):
+        decode(memoryview(data))
 
 
 def test_a_batch_cut_short_at_any_byte_is_noticed() -> None:

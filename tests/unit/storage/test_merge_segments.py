@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from storage.bm25 import text_scores
-from storage.filters import payload_test
+from storage.filters import row_test
 from storage.graph import Graph, GraphQuery, graph_type
 from storage.match_cache import key_of
 from storage.records import hash_ids
@@ -24,7 +24,20 @@ from storage.shard import ShardSpec
 from storage.tail import ALIVE
 from tests.unit.storage.conftest import DIMENSION, clustered
 from vectoray.core.errors import InvalidRequest
-from vectoray.core.filters import And, Contains, Eq, Exists, Filter, In, Not, Or, Prefix, Range, TimeRange
+from vectoray.core.filters import (
+    And,
+    Contains,
+    Eq,
+    Exists,
+    Filter,
+    In,
+    Not,
+    Or,
+    Prefix,
+    Range,
+    SourceIs,
+    TimeRange,
+)
 from vectoray.core.model import FloatMatrix, GraphType, IndexOptions, Metric
 
 WORDS = ["ray", "vector", "Vectors", "café", "search", "searching", "the", "日本語", "graph's"]
@@ -55,6 +68,9 @@ def made(count: int, seed: int) -> SegmentRows:
         vectors=clustered(count, seed=seed),
         payloads=[orjson.dumps(payload) for payload in payloads],
         texts=texts,
+        sources=[None if row % 7 == 0 else f"doc {row // 20} of é" for row in range(count)],
+        chunk_indexes=np.arange(count, dtype=np.int32) % 20 - 1,
+        created_ms=np.arange(count, dtype=np.int64) + seed,
     )
 
 
@@ -68,6 +84,9 @@ def plain(vectors: FloatMatrix, seed: int) -> SegmentRows:
         vectors=vectors,
         payloads=[b"{}"] * count,
         texts=[None] * count,
+        sources=[None] * count,
+        chunk_indexes=np.full(count, -1, dtype=np.int32),
+        created_ms=np.zeros(count, dtype=np.int64),
     )
 
 
@@ -118,6 +137,11 @@ def taken(parts: Sequence[tuple[Segment, Rows]]) -> SegmentRows:
         vectors=np.concatenate([part.vectors[rows] for part, rows in parts]),
         payloads=[part.payloads[row] for part, rows in parts for row in rows.tolist()],
         texts=[part.text(row) for part, rows in parts for row in rows.tolist()],
+        sources=[part.source(row) for part, rows in parts for row in rows.tolist()],
+        chunk_indexes=np.array(
+            [part.chunk_indexes[row] for part, rows in parts for row in rows.tolist()], dtype=np.int32
+        ),
+        created_ms=np.array([part.created_ms[row] for part, rows in parts for row in rows.tolist()]),
     )
 
 
@@ -139,6 +163,9 @@ CONDITIONS: list[Filter] = [
     Contains(("tags",), "a"),
     Contains(("tags",), None),
     Not(Exists(("rare",))),
+    SourceIs("doc 2 of é"),
+    SourceIs("doc 200 of é"),
+    And((SourceIs("doc 1 of é"), Contains(("tags",), "a"))),
     And((Exists(("rare",)), Or((Eq(("n",), 0), Range(("deep", "x"), lt=0))))),
     And(()),
     Or(()),
@@ -149,11 +176,11 @@ QUERIES = ["ray", "vector search", "the", "日本語", "CAFE", "searching ray ra
 def assert_same(found: Segment, expected: Segment) -> None:
     """Whatever can be asked of two segments, apart from their graphs."""
     assert len(found) == len(expected)
-    for column in ("vectors", "lengths", "seqs", "updated_ms"):
+    for column in ("vectors", "lengths", "seqs", "updated_ms", "created_ms", "chunk_indexes"):
         assert getattr(found, column).dtype == getattr(expected, column).dtype
         assert np.array_equal(getattr(found, column), getattr(expected, column)), column
     count = len(expected)
-    for field in ("id", "text"):
+    for field in ("id", "text", "source"):
         assert [getattr(found, field)(row) for row in range(count)] == [
             getattr(expected, field)(row) for row in range(count)
         ]
@@ -164,8 +191,9 @@ def assert_same(found: Segment, expected: Segment) -> None:
     assert places[0] == places[1]
     for condition in CONDITIONS:
         matches = found.matching(condition, key_of(condition)).mask
-        test = payload_test(condition)
-        assert matches.tolist() == [test(payload) for payload in expected.payloads], condition
+        test = row_test(condition)
+        truth = [test(expected.payloads[row], expected.source(row)) for row in range(count)]
+        assert matches.tolist() == truth, condition
     for name in ("lengths", "starts", "rows", "frequencies"):
         assert np.array_equal(getattr(found.text_index, name), getattr(expected.text_index, name)), name
     for query in QUERIES:

@@ -355,7 +355,7 @@ class HybridShard:
                 self.points,
                 query,
                 self.metric,
-                lambda payload, number=number: number is None or payload == b'{"n":%d}' % number,  # type: ignore[misc]
+                lambda point, number=number: number is None or point.payload == b'{"n":%d}' % number,  # type: ignore[misc]
             )
 
 

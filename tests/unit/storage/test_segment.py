@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def rows_of(
     vectors: FloatMatrix,
     payloads: Sequence[bytes] | None = None,
     texts: Sequence[str | None] | None = None,
+    sources: Sequence[str | None] | None = None,
 ) -> SegmentRows:
     n = len(ids)
     return SegmentRows(
@@ -39,6 +41,9 @@ def rows_of(
         vectors=vectors,
         payloads=payloads or [b"{}"] * n,
         texts=texts or [None] * n,
+        sources=sources or [None] * n,
+        chunk_indexes=np.arange(-1, n - 1, dtype=np.int32),
+        created_ms=np.arange(n, dtype=np.int64) - 9,
     )
 
 
@@ -83,7 +88,7 @@ TEXTS = [None, "", "text", None, "ünïcode 😀", "\x00", None, "a\nb", "long "
 
 
 def test_every_column_comes_back_as_it_was_given(tmp_path: Path) -> None:
-    given = rows_of(UNICODE_IDS, clustered(9), PAYLOADS, TEXTS)
+    given = rows_of(UNICODE_IDS, clustered(9), PAYLOADS, TEXTS, TEXTS[::-1])
 
     opened = built(tmp_path / "s", given)
 
@@ -91,28 +96,34 @@ def test_every_column_comes_back_as_it_was_given(tmp_path: Path) -> None:
     assert [opened.id(row) for row in range(9)] == UNICODE_IDS
     assert [opened.payloads[row] for row in range(9)] == PAYLOADS
     assert [opened.text(row) for row in range(9)] == TEXTS
+    assert [opened.source(row) for row in range(9)] == TEXTS[::-1]
     assert opened.vectors.dtype == np.float32
     assert np.array_equal(opened.vectors, given.vectors)
     assert np.array_equal(opened.lengths, norms(given.vectors))
     assert np.array_equal(opened.seqs, given.seqs)
     assert np.array_equal(opened.updated_ms, given.updated_ms)
+    assert np.array_equal(opened.created_ms, given.created_ms)
+    assert np.array_equal(opened.chunk_indexes, given.chunk_indexes)
 
 
 def test_taken_rows_are_those_asked_for_in_every_column(tmp_path: Path) -> None:
-    given = rows_of(UNICODE_IDS, clustered(9), PAYLOADS, TEXTS)
+    given = rows_of(UNICODE_IDS, clustered(9), PAYLOADS, TEXTS, TEXTS[::-1])
     rows = np.array([8, 0, 3])
     taken = built(tmp_path / "s", given).take(rows)
     assert taken.ids == [UNICODE_IDS[row] for row in rows]
     assert taken.payloads == [PAYLOADS[row] for row in rows]
     assert taken.texts == [TEXTS[row] for row in rows]
+    assert taken.sources == [TEXTS[::-1][row] for row in rows]
     assert np.array_equal(taken.vectors, given.vectors[rows])
     assert np.array_equal(taken.seqs, given.seqs[rows])
     assert np.array_equal(taken.updated_ms, given.updated_ms[rows])
+    assert np.array_equal(taken.created_ms, given.created_ms[rows])
+    assert np.array_equal(taken.chunk_indexes, given.chunk_indexes[rows])
     assert len(built(tmp_path / "t", given).take(np.array([], dtype=np.int64))) == 0
 
 
 def test_concatenated_parts_follow_one_another_in_every_column() -> None:
-    whole = rows_of(UNICODE_IDS, clustered(9), PAYLOADS, TEXTS)
+    whole = rows_of(UNICODE_IDS, clustered(9), PAYLOADS, TEXTS, TEXTS[::-1])
 
     def part(rows: slice) -> SegmentRows:
         return SegmentRows(
@@ -122,11 +133,14 @@ def test_concatenated_parts_follow_one_another_in_every_column() -> None:
             whole.vectors[rows],
             whole.payloads[rows],
             whole.texts[rows],
+            whole.sources[rows],
+            whole.chunk_indexes[rows],
+            whole.created_ms[rows],
         )
 
     joined = concatenate([part(slice(0, 2)), part(slice(2, 2)), part(slice(2, 9))])
-    for column in ("ids", "payloads", "texts", "seqs", "updated_ms", "vectors"):
-        assert list(map(str, getattr(joined, column))) == list(map(str, getattr(whole, column)))
+    for column in (each.name for each in fields(SegmentRows)):
+        assert list(map(str, getattr(joined, column))) == list(map(str, getattr(whole, column))), column
 
 
 def test_ids_are_found_by_all_of_their_characters(tmp_path: Path) -> None:
@@ -191,10 +205,10 @@ def test_a_folder_that_is_not_there_is_a_damaged_segment(tmp_path: Path) -> None
         opened_again(tmp_path / "absent")
 
 
-def test_a_segment_of_a_later_format_is_refused(tmp_path: Path) -> None:
+def test_a_segment_of_another_format_is_refused(tmp_path: Path) -> None:
     built(tmp_path / "s", rows_of(["a"], clustered(1)))
     description = files.read_json(tmp_path / "s" / "segment.json")
-    files.write_json_durable(tmp_path / "s" / "segment.json", {**description, "format": 5})
+    files.write_json_durable(tmp_path / "s" / "segment.json", {**description, "format": 4})
     with pytest.raises(CorruptData, match="format"):
         opened_again(tmp_path / "s")
 

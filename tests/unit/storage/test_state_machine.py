@@ -26,7 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from storage import merging, segment, segment_files
+from storage import adoption, changes, merging, segment, segment_files
 from storage.bulk import write_fragment
 from storage.compaction import SegmentSize
 from storage.reader import ShardReader
@@ -43,11 +43,12 @@ from tests.unit.storage.oracle import (
     Row,
     Test,
     WriteRows,
+    created_ms,
     outcome,
     points_of,
     table_points,
 )
-from vectoray.core.filters import And, Contains, Eq, Exists, Filter, In, Not, Or, Prefix, Range
+from vectoray.core.filters import And, Contains, Eq, Exists, Filter, In, Not, Or, Prefix, Range, SourceIs
 from vectoray.core.hybrid import Fusion, HybridQuery, ReciprocalRank, Weighted
 from vectoray.core.model import IndexOptions, Metric, SearchQuery, WriteMode
 
@@ -72,7 +73,14 @@ payloads = st.sampled_from(
         b'{"n":true,"deep":{"n":2}}',
     ]
 )
-rows = st.builds(Row, vectors, payloads, st.sampled_from([None, "", "text", "ünïcode"]))
+rows = st.builds(
+    Row,
+    vectors,
+    payloads,
+    st.sampled_from([None, "", "text", "ünïcode"]),
+    st.sampled_from([None, None, "", "a.md", "é/b.md"]),
+    st.sampled_from([None, None, 0, 1, 2**31 - 1]),
+)
 batches = st.lists(st.tuples(st.sampled_from(IDS), rows), min_size=1, max_size=5)
 Batch = list[tuple[str, Row]]
 
@@ -95,52 +103,56 @@ def _same(found: Any, value: Any) -> bool:
 
 
 def _equal(value: Any) -> Meaning:
-    return Eq(("n",), value), lambda payload: "n" in payload and _same(payload["n"], value)
+    return Eq(("n",), value), lambda payload, _: "n" in payload and _same(payload["n"], value)
 
 
 def _one_of(values: list[Any]) -> Meaning:
-    def test(payload: Mapping[str, Any]) -> bool:
+    def test(payload: Mapping[str, Any], _: str | None) -> bool:
         return "n" in payload and any(_same(payload["n"], value) for value in values)
 
     return In(("n",), tuple(values)), test
 
 
 def _between(low: float, high: float) -> Meaning:
-    def test(payload: Mapping[str, Any]) -> bool:
+    def test(payload: Mapping[str, Any], _: str | None) -> bool:
         return is_number(payload.get("n")) and low <= payload["n"] < high
 
     return Range(("n",), gte=low, lt=high), test
 
 
 def _exists(name: str) -> Meaning:
-    return Exists((name,)), lambda payload: name in payload
+    return Exists((name,)), lambda payload, _: name in payload
 
 
 def _prefix(prefix: str) -> Meaning:
-    return Prefix(("tag",), prefix), lambda payload: "tag" in payload and payload["tag"].startswith(prefix)
+    return Prefix(("tag",), prefix), lambda payload, _: "tag" in payload and payload["tag"].startswith(prefix)
 
 
 def _contains(value: Any) -> Meaning:
-    def test(payload: Mapping[str, Any]) -> bool:
+    def test(payload: Mapping[str, Any], _: str | None) -> bool:
         return any(_same(found, value) for found in payload.get("list", []))
 
     return Contains(("list",), value), test
 
 
 def _deep(value: int) -> Meaning:
-    return Eq(("deep", "n"), value), lambda payload: payload.get("deep", {}).get("n") == value
+    return Eq(("deep", "n"), value), lambda payload, _: payload.get("deep", {}).get("n") == value
+
+
+def _from(source: str) -> Meaning:
+    return SourceIs(source), lambda _, given: given == source
 
 
 def _all(parts: list[Meaning]) -> Meaning:
-    return And(tuple(part for part, _ in parts)), lambda payload: all(test(payload) for _, test in parts)
+    return And(tuple(part for part, _ in parts)), lambda *row: all(test(*row) for _, test in parts)
 
 
 def _any(parts: list[Meaning]) -> Meaning:
-    return Or(tuple(part for part, _ in parts)), lambda payload: any(test(payload) for _, test in parts)
+    return Or(tuple(part for part, _ in parts)), lambda *row: any(test(*row) for _, test in parts)
 
 
 def _not(part: Meaning) -> Meaning:
-    return Not(part[0]), lambda payload: not part[1](payload)
+    return Not(part[0]), lambda *row: not part[1](*row)
 
 
 values = st.sampled_from([0, 1, 1.0, 2, True, None, "1", "x"])
@@ -152,6 +164,7 @@ leaves = st.one_of(
     st.sampled_from(["", "red", "reddish", "-"]).map(_prefix),
     values.map(_contains),
     st.integers(0, 2).map(_deep),
+    st.sampled_from(["", "a.md", "é/b.md", "absent"]).map(_from),
 )
 conditions = st.recursive(
     leaves,
@@ -162,7 +175,7 @@ conditions = st.recursive(
 )
 # Half of the searches have none.
 filters: "st.SearchStrategy[tuple[Filter | None, Test]]" = st.one_of(
-    st.just((None, lambda _: True)), conditions
+    st.just((None, lambda *_: True)), conditions
 )
 
 
@@ -177,6 +190,9 @@ class ShardMachine(RuleBasedStateMachine):
         # Graphs of a few rows, and searches that use them.
         self.patched.setattr(segment_files, "GRAPH_MIN_ROWS", 3)
         self.patched.setattr(segment, "_CANDIDATE_COST", 0.001)
+        # It is later with each operation, and the oracle knows what time it is.
+        for module in (changes, adoption):
+            self.patched.setattr(module, "time_ns", self.now_ns)
         self.root: Path | None = None
         self.oracle = Oracle()
         self.parts = 0
@@ -227,12 +243,16 @@ class ShardMachine(RuleBasedStateMachine):
         self.watching.close()
         shutil.rmtree(self.root)
 
+    def now_ns(self) -> int:
+        return self.oracle.now_ms * 1_000_000
+
     def count(self, rule_name: str) -> None:
         STEPS[str(rule_name)] += 1
 
     # What a caller does.
 
     def carry_out(self, operation: Operation) -> None:
+        self.oracle.now_ms += 1
         expected = self.oracle.apply(operation)
         assert outcome(operation, operation.submit(self.writer).result(10)) == expected
 
@@ -332,12 +352,21 @@ class ShardMachine(RuleBasedStateMachine):
             fusion=fusion,
         )
         points = {
-            name: Live(np.array(point.row.vector, dtype=np.float32), point.row.text, point.row.payload)
+            name: Live(
+                np.array(point.row.vector, dtype=np.float32),
+                point.row.text,
+                point.row.payload,
+                point.row.source,
+            )
             for name, point in self.oracle.points.items()
         }
         for searched in (self.writer, self.reader):
             assert_hybrid_as_brute_force(
-                searched, points, query, self.metric, lambda payload: test(orjson.loads(payload))
+                searched,
+                points,
+                query,
+                self.metric,
+                lambda point: test(orjson.loads(point.payload), point.source),
             )
 
     @rule(fragments=st.lists(batches, min_size=1, max_size=3))
@@ -345,6 +374,7 @@ class ShardMachine(RuleBasedStateMachine):
         """Load a part that comes in several fragments; of an id in several of them, the last counts."""
         self.count("bulk_load")
         self.parts += 1
+        self.oracle.now_ms += 1
         paths = []
         for fragment in fragments:
             # Of an id twice in a fragment, the last row counts, in its place.
@@ -399,7 +429,9 @@ class ShardMachine(RuleBasedStateMachine):
             # Nothing was ever written.
             assert self.oracle.points == {}
             return
-        assert table_points(lance.dataset(str(place)).to_table()) == self.oracle.points
+        held = table_points(lance.dataset(str(place)).to_table())
+        assert held == self.oracle.points
+        assert created_ms(held) == created_ms(self.oracle.points)
 
     # What befalls it.
 
@@ -471,7 +503,7 @@ class ShardMachine(RuleBasedStateMachine):
     @invariant()
     def writer_and_reader_rank_as_the_oracle_does(self) -> None:
         vector = (1.0, -1.0, 2.0)
-        expected = self.oracle.search(self.metric, vector, 5, test=lambda _: True, threshold=None)
+        expected = self.oracle.search(self.metric, vector, 5, test=lambda *_: True, threshold=None)
         for searched in (self.writer, self.reader):
             hits = searched.search(SearchQuery(np.array(vector, dtype=np.float32), 5))
             assert [(hit.id, np.float32(hit.score)) for hit in hits] == expected
@@ -480,7 +512,9 @@ class ShardMachine(RuleBasedStateMachine):
     def writer_and_reader_hold_what_the_oracle_holds(self) -> None:
         assert self.writer.stats().points == self.reader.count() == len(self.oracle.points)
         for searched in (self.writer, self.reader):
-            assert points_of(searched, DIMENSION) == self.oracle.points
+            held = points_of(searched, DIMENSION)
+            assert held == self.oracle.points
+            assert created_ms(held) == created_ms(self.oracle.points)
             assert all(searched.get(name) is None for name in IDS if name not in self.oracle.points)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from storage import segment as segment_module
 from storage import segment_files
 from storage import view as view_module
+from storage.columns import NO_CHUNK
 from storage.records import Records
 from storage.rows import SegmentRows
 from storage.search import search
@@ -52,6 +53,9 @@ class Followed:
                 vectors=seqs[~deleted].astype(np.float32)[:, np.newaxis],
                 payloads=[b"{}" if gone else b'{"n":1}' for _, gone in group],
                 texts=[None if gone else str(seq) for seq, (_, gone) in zip(seqs, group, strict=True)],
+                sources=[None if gone else f"s{seq}" for seq, (_, gone) in zip(seqs, group, strict=True)],
+                chunk_indexes=np.where(deleted | (seqs % 3 == 0), NO_CHUNK, seqs).astype(np.int32),
+                created_ms=seqs.astype(np.int64) + 100,
             )
         )
         for seq, (point_id, gone) in zip(seqs.tolist(), group, strict=True):
@@ -97,7 +101,9 @@ class Followed:
 
     def check(self) -> None:
         assert self.view.head.points == len(self.live)
-        assert self.view.seqs_of([*IDS, "absent"]) == [self.live.get(one, 0) for one in IDS] + [0]
+        assert self.view.written([*IDS, "absent"]) == [
+            (seq, seq + 100) if (seq := self.live.get(one)) else None for one in [*IDS, "absent"]
+        ]
         assert sorted(self.view.matching_ids(Exists(("n",)))) == sorted(self.live)
         rows = self.view.live_rows()
         assert dict(zip(rows.ids, rows.seqs.tolist(), strict=True)) == self.live
@@ -107,6 +113,10 @@ class Followed:
             assert (point and (point.seq, point.text, float(point.vector[0]))) == (
                 (seq := self.live.get(point_id)) and (seq, str(seq), float(seq))
             )
+            if point is not None:
+                chunk_index = None if point.seq % 3 == 0 else point.seq
+                assert (point.source, point.chunk_index) == (f"s{point.seq}", chunk_index)
+                assert point.created_ms == point.seq + 100
         hits = self.view.search(SearchQuery(np.ones(1, dtype=np.float32), 99)).hits
         assert [(hit.id, hit.score) for hit in hits] == sorted(self.live.items(), key=lambda one: -one[1])
 
@@ -149,6 +159,9 @@ def test_records_that_the_view_holds_already_are_passed_over(tmp_path: Path) -> 
         vectors=np.array([[1], [4]], dtype=np.float32),
         payloads=[b'{"n":1}', b"{}", b"{}", b'{"n":1}'],
         texts=["1", None, None, "4"],
+        sources=["s1", None, None, "s4"],
+        chunk_indexes=np.array([1, NO_CHUNK, NO_CHUNK, 4], dtype=np.int32),
+        created_ms=np.arange(101, 105, dtype=np.int64),
     )
     followed.view.apply(overlapping)
     followed.live = {"b": 2, "c": 4}

@@ -7,7 +7,7 @@ or a row that is half of one write and half of another, equals no row that was e
 import numpy as np
 
 from tests.unit.storage.oracle import DeleteIds, DeleteWhere, Operation, Oracle, Row, WriteRows
-from vectoray.core.filters import Eq, In, Range
+from vectoray.core.filters import Eq, In, Range, SourceIs
 from vectoray.core.model import WriteMode
 
 DIMENSION = 8
@@ -20,7 +20,14 @@ def row_of(version: int) -> Row:
     """The values of one row of one write."""
     vector = np.random.default_rng(version).standard_normal(DIMENSION).astype(np.float32)
     payload = b'{"version":%d,"group":%d}' % (version, version % _GROUPS)
-    return Row(tuple(vector.tolist()), payload, f"text {version}" if version % 3 else None)
+    source = f"document {version % _GROUPS}" if version % 4 else None
+    return Row(
+        tuple(vector.tolist()),
+        payload,
+        f"text {version}" if version % 3 else None,
+        source,
+        version if source and version % 5 else None,
+    )
 
 
 def next_operation(random: np.random.Generator, oracle: Oracle, number: int) -> Operation:
@@ -58,11 +65,12 @@ def _ids(random: np.random.Generator) -> list[str]:
 def _delete_where(random: np.random.Generator) -> DeleteWhere:
     group, version = int(random.integers(_GROUPS)), int(random.integers(20_000))
     choices = [
-        DeleteWhere(Eq(("group",), group), lambda payload: payload["group"] == group),
-        DeleteWhere(In(("group",), (group, 0)), lambda payload: payload["group"] in {group, 0}),
+        DeleteWhere(Eq(("group",), group), lambda payload, _: payload["group"] == group),
+        DeleteWhere(In(("group",), (group, 0)), lambda payload, _: payload["group"] in {group, 0}),
+        DeleteWhere(SourceIs(f"document {group}"), lambda _, source: source == f"document {group}"),
         DeleteWhere(
             Range(("version",), gte=version, lt=version + 40),
-            lambda payload: version <= payload["version"] < version + 40,
+            lambda payload, _: version <= payload["version"] < version + 40,
         ),
     ]
     return choices[random.integers(len(choices))]

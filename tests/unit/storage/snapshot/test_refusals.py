@@ -93,7 +93,7 @@ def test_a_description_cannot_name_files_outside_of_the_shard(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda value: value.update(format=2),
+        lambda value: value.update(format=1),
         lambda value: value.pop("format"),
         lambda value: value.pop("shards"),
         lambda value: value["shards"][0].pop("seq"),
