@@ -42,7 +42,7 @@ _BOUNDS = {
     "minimum": "{:,} or more",
     "exclusiveMinimum": "above {:,}",
     "maximum": "at most {:,}",
-    "minLength": "{:,} character or more",
+    "minLength": "length {:,} or more",
 }
 
 

@@ -1,9 +1,10 @@
-"""Who is calling: from a credential to a principal. Knows no HTTP framework beyond headers."""
+"""Who is calling: what callers send to prove it, and what is known of them then. Of HTTP it knows headers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from vectoray.core.accounts import ALL_SCOPES, Scope
 from vectoray.core.errors import Unauthenticated
 
 LOCAL_USER = "local"
@@ -30,9 +31,36 @@ class Principal:
 
     Attributes:
         user: Whose collections are the caller's own.
+        is_admin: Whether everybody's collections are the caller's as well.
+        scopes: What the credential allows, all that is included named.
+        collections: Ids of the only collections that the credential reaches; None for all of the caller's.
+        key_id: The API key that was sent, if one was.
+        with_local: Whether the collections of `LOCAL_USER` are the caller's as well.
     """
 
     user: str
+    is_admin: bool = False
+    scopes: frozenset[Scope] = ALL_SCOPES
+    collections: frozenset[str] | None = None
+    key_id: str | None = None
+    with_local: bool = False
+
+
+ANONYMOUS = Principal(LOCAL_USER)
+"""A caller without a credential, where that is allowed."""
+
+
+class Access(StrEnum):
+    """Who may call a handler."""
+
+    OPEN = "open"
+    """Everybody: one proves there who one is, or becomes somebody."""
+
+    CALLER = "caller"
+    """Whoever has a credential and, in the local profile, whoever has none."""
+
+    SIGNED_IN = "signed_in"
+    """Whoever has a credential."""
 
 
 def bearer_or_api_key(headers: Mapping[str, str]) -> Credential | None:
@@ -48,21 +76,16 @@ def bearer_or_api_key(headers: Mapping[str, str]) -> Credential | None:
     return Credential(CredentialKind.API_KEY, key) if key is not None else None
 
 
-def authenticate(credential: Credential | None, *, anonymous_allowed: bool) -> Principal:
-    """Who sent ``credential``.
-
-    There are no accounts, so no credential can be right; one that is sent is refused even where none is
-    needed, because its sender believes to be somebody.
+def anonymous(access: Access, *, allowed: bool) -> Principal:
+    """Who a caller without a credential is.
 
     Args:
-        credential: What was sent, if anything.
-        anonymous_allowed: Whether a caller without a credential is the built-in user `LOCAL_USER`.
+        access: What the handler asks for.
+        allowed: Whether they are the built-in user `LOCAL_USER`.
 
     Raises:
-        Unauthenticated: The credential is wrong, or missing where one is needed.
+        Unauthenticated: A credential is needed.
     """
-    if credential is not None:
-        raise Unauthenticated("The credential is not valid.")
-    if not anonymous_allowed:
-        raise Unauthenticated("A credential is needed: send 'Authorization: Bearer ...' or 'X-API-Key: ...'.")
-    return Principal(LOCAL_USER)
+    if access is Access.OPEN or (allowed and access is Access.CALLER):
+        return ANONYMOUS
+    raise Unauthenticated("A credential is needed: send 'Authorization: Bearer ...' or 'X-API-Key: ...'.")

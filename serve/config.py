@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from cluster.settings import ClusterSettings
 from pipelines.settings import PipelineSettings
+from serve.account_settings import AccountSettings
 from serve.settings import ServeSettings
 from storage.catalog import sqlite_url
 from storage.settings import StorageSettings
@@ -37,6 +38,7 @@ class Settings(BaseSettings):
         description="Folder of the catalog, shards, logs and secrets, used by one server at a time.",
     )
     serve: ServeSettings = Field(default=ServeSettings(), description="The HTTP side.")
+    accounts: AccountSettings = Field(default=AccountSettings(), description="Passwords and tokens.")
     storage: StorageSettings = Field(default=StorageSettings(), description="How shards keep their points.")
     cluster: ClusterSettings = Field(default=ClusterSettings(), description="What runs on Ray.")
     pipelines: PipelineSettings = Field(

@@ -1,11 +1,12 @@
-"""What handlers are given: the caller and the services."""
+"""What handlers are given: the caller and the services. By what they take they say who may call them."""
 
 from typing import Annotated
 
 from fastapi import Depends
+from fastapi.dependencies.models import Dependant
 from starlette.requests import Request
 
-from serve.auth import Principal
+from serve.auth import Access, Principal
 from serve.services import Services
 
 
@@ -15,6 +16,11 @@ async def caller_of(request: Request) -> Principal:
     return principal
 
 
+async def signed_in_of(request: Request) -> Principal:
+    """Who sent the request, which needs a credential in every profile."""
+    return await caller_of(request)
+
+
 async def services_of(request: Request) -> Services:
     """The services of this process."""
     services: Services = request.state.services
@@ -22,4 +28,13 @@ async def services_of(request: Request) -> Services:
 
 
 Caller = Annotated[Principal, Depends(caller_of)]
+SignedIn = Annotated[Principal, Depends(signed_in_of)]
 ServicesDep = Annotated[Services, Depends(services_of)]
+
+
+def access_of(dependant: Dependant) -> Access:
+    """Who may call the handler that has these parameters. One that takes no caller is open to everybody."""
+    taken = {dependency.call for dependency in dependant.dependencies}
+    if signed_in_of in taken:
+        return Access.SIGNED_IN
+    return Access.CALLER if caller_of in taken else Access.OPEN

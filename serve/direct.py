@@ -6,7 +6,7 @@ a handler takes longer than a search. See docs/adr/0020.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from cluster.metrics import DECODE
 from serve import deps
 from serve.answer import Answer
-from serve.auth import Principal
+from serve.auth import Access, Principal
 from serve.body import decode_body, read_body
 from serve.routes import RouteTable
 from serve.wire_types import WireModel
@@ -34,7 +34,11 @@ Fault = Mapping[str, Any]
 _SMALL_BYTES = 256 * 1024
 
 # What a handler may ask for besides path, query and body, and where it is in the request's state.
-_FROM_STATE = {deps.caller_of: "principal", deps.services_of: "services"}
+_FROM_STATE = {
+    deps.caller_of: "principal",
+    deps.signed_in_of: "principal",
+    deps.services_of: "services",
+}
 
 _NOT_DIRECT = (
     "header_params",
@@ -61,6 +65,7 @@ class DirectHandler:
     """A handler whose parameters are known.
 
     Attributes:
+        access: Who may call it.
         given: Parameter name -> key in the request's state.
         body: Name and model of the parameter that is the body.
         parameters: Path and query as FastAPI knows them, where they are more than strings in the path.
@@ -68,6 +73,7 @@ class DirectHandler:
     """
 
     route: APIRoute
+    access: Access
     given: Mapping[str, str]
     body: tuple[str, type[WireModel]] | None
     parameters: Dependant | None
@@ -121,6 +127,7 @@ def direct_handler(route: APIRoute) -> DirectHandler | None:
     plain = not dependant.query_params and all(_is_plain(one.field_info) for one in dependant.path_params)
     return DirectHandler(
         route=route,
+        access=deps.access_of(dependant),
         given=given,
         body=body,
         parameters=None if plain else dependant,
@@ -136,7 +143,7 @@ class DirectApp:
         app: ASGIApp,
         routes: Sequence[Any],
         *,
-        identify: Callable[[Mapping[str, str]], Principal],
+        identify: Callable[[Access, Mapping[str, Any]], Awaitable[Principal]],
         answer: Callable[[Exception, Scope], Response],
     ) -> None:
         """An app in front of ``app``.
@@ -144,7 +151,7 @@ class DirectApp:
         Args:
             app: FastAPI's.
             routes: Its routes.
-            identify: Who sends a request with these headers.
+            identify: Who sends a request with this state to a handler of this access.
             answer: The answer to any error.
         """
         self._app = app
@@ -166,7 +173,8 @@ class DirectApp:
         handler, path = found
         scope["route"] = handler.route
         try:
-            scope["state"]["principal"] = self._identify(scope["state"]["headers"])
+            state = scope["state"]
+            state["principal"] = await self._identify(handler.access, state)
             response = await handler.respond(scope, receive, path)
         except (VectorayError, Faults) as error:
             response = self._answer(error, scope)

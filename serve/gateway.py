@@ -9,6 +9,9 @@ from cluster.logs import configure_logs
 from cluster.ray_engine import RayEngine
 from serve.app import build_app
 from serve.config import Settings
+from serve.credentials.passwords import Passwords
+from serve.credentials.signing_key import signing_key
+from serve.credentials.tokens import Tokens
 from serve.preflight import is_loopback
 from serve.service.limits import CollectionDefaults, Limits
 from serve.services import Services
@@ -24,6 +27,7 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
     """
 
     async def open_services() -> Services:
+        accounts = settings.accounts
         model = describe_model(settings.pipelines.embedding_model)
         engine = RayEngine(settings.cluster, data_dir=settings.data_dir)
         engine.measure("gateway")
@@ -40,6 +44,14 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
                 max_dimension=settings.serve.max_dimension,
                 max_batch_points=settings.serve.max_batch_points,
             ),
+            passwords=Passwords(
+                threads=accounts.password_threads,
+                queue_length=accounts.password_queue_length,
+                memory_kib=accounts.password_memory_kib,
+            ),
+            tokens=Tokens(
+                _signing_key(settings), access_s=accounts.access_token_s, refresh_s=accounts.refresh_token_s
+            ),
         )
 
     def build() -> AsgiApp:
@@ -51,3 +63,10 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
         )
 
     return build
+
+
+def _signing_key(settings: Settings) -> bytes:
+    given = settings.accounts.signing_key
+    if given is not None:
+        return given.get_secret_value().encode()
+    return signing_key(settings.data_dir / "secrets" / "tokens.key")

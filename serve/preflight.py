@@ -25,8 +25,8 @@ def check_host(host: str) -> None:
     """
     if not is_loopback(host):
         raise InvalidRequest(
-            f"The host '{host}' is not a loopback address. This version has no accounts yet, so it serves "
-            "this machine alone: use 127.0.0.1, and a reverse proxy that checks credentials for others."
+            f"The host '{host}' is not a loopback address. This version serves this machine alone, and "
+            "lets in who has no credential: use 127.0.0.1, and a reverse proxy that checks them for others."
         )
 
 

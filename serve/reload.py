@@ -9,7 +9,11 @@ from serve.config import Settings
 from vectoray.core.errors import InvalidRequest
 
 # Sections that gateways and ingestion runs read when they start, and what of them holds for longer.
-_CHANGEABLE_SECTIONS = {"serve": {"host", "port"}, "pipelines": {"embedding_model"}}
+_CHANGEABLE_SECTIONS: dict[str, set[str]] = {
+    "serve": {"host", "port"},
+    "accounts": set(),
+    "pipelines": {"embedding_model"},
+}
 # Of the cluster, what gateways and their proxy read.
 _CHANGEABLE = frozenset(
     {

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 import structlog
 
 from cluster.engine import Engine
+from serve.authenticator import Authenticator
+from serve.credentials.passwords import Passwords
+from serve.credentials.tokens import Tokens
+from serve.key_use import KeyUse
+from serve.service.accounts import AccountService
+from serve.service.api_keys import ApiKeyService
 from serve.service.collections import CollectionService
 from serve.service.completion import Completion
 from serve.service.health import HealthService
@@ -15,7 +21,7 @@ from serve.service.limits import CollectionDefaults, Limits
 from serve.service.points import PointService
 from serve.service.recovery import recover_unfinished
 from serve.service.search import SearchService, TextEmbedder
-from storage.catalog import Catalog
+from storage.catalog import Accounts, ApiKeys, Catalog
 from vectoray.core.errors import Unavailable, VectorayError
 from vectoray.embedding import ModelInfo
 
@@ -34,10 +40,14 @@ class Services:
     points: PointService
     search: SearchService
     health: HealthService
+    accounts: AccountService
+    api_keys: ApiKeyService
+    authenticator: Authenticator
     models: Sequence[ModelInfo]
     catalog: Catalog
     engine: Engine
     completion: Completion
+    key_use: KeyUse
 
     @classmethod
     async def open(
@@ -49,26 +59,39 @@ class Services:
         models: Sequence[ModelInfo],
         defaults: CollectionDefaults,
         limits: Limits,
+        passwords: Passwords,
+        tokens: Tokens,
     ) -> "Services":
-        """Finish what a crash interrupted, and build the services. They own ``catalog`` and ``engine``."""
+        """Finish what a crash interrupted, and build the services.
+
+        They own ``catalog``, ``engine`` and ``passwords``. Accounts are in the catalog's database.
+        """
         await recover_unfinished(catalog, engine)
         completion = Completion()
+        accounts, keys = Accounts(catalog.database), ApiKeys(catalog.database)
+        key_use = KeyUse(keys)
         collections = CollectionService(catalog, engine, limits, defaults, completion)
         return cls(
             collections=collections,
             points=PointService(catalog, engine, limits),
             search=SearchService(catalog, engine, embedder),
             health=HealthService(collections),
+            accounts=AccountService(accounts, passwords, tokens),
+            api_keys=ApiKeyService(keys),
+            authenticator=Authenticator(accounts, keys, tokens, key_use, catalog.database.new_cache()),
             models=tuple(models),
             catalog=catalog,
             engine=engine,
             completion=completion,
+            key_use=key_use,
         )
 
     async def close(self) -> None:
         """Let what must not stop halfway end, then release the engine and the catalog."""
         await self.completion.wait()
         await self.engine.close()
+        await self.key_use.close()
+        await self.accounts.passwords.close()
         await self.catalog.dispose()
 
 

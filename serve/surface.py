@@ -21,9 +21,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
 import vectoray
-from serve.auth import Credential, Principal, authenticate
+from serve.auth import Access, Credential, Principal, anonymous
 from serve.body import decode_body
+from serve.deps import access_of
 from serve.direct import DirectApp, Faults
+from serve.services import Services
 from serve.wire_types import WireModel
 from vectoray.core.errors import BodyTooLarge, InternalError, InvalidRequest, Unauthenticated, VectorayError
 
@@ -100,9 +102,10 @@ class SurfaceRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler of a request, behind ours."""
         handle = super().get_route_handler()
+        access = access_of(self.dependant)
 
         async def handle_known_caller(request: Request) -> Response:
-            request.state.principal = _identify(request.app, request.headers)
+            request.state.principal = await _identify(request.app, access, request.scope["state"])
             if self.body_field is None:
                 return await handle(request)
             decoded = JsonRequest(request.scope, request.receive)
@@ -121,9 +124,15 @@ def surface_router(*, prefix: str, error_body: type[BaseModel]) -> APIRouter:
     return APIRouter(prefix=prefix, route_class=SurfaceRoute, responses=errors, strict_content_type=False)
 
 
-def _identify(app: FastAPI, headers: Mapping[str, str]) -> Principal:
+async def _identify(app: FastAPI, access: Access, state: Mapping[str, Any]) -> Principal:
+    """Who calls. A credential is checked even where none is needed: its sender means to be somebody."""
     surface: Surface = app.state.surface
-    return authenticate(surface.credential(headers), anonymous_allowed=app.state.anonymous_allowed)
+    allowed: bool = app.state.anonymous_allowed
+    credential = surface.credential(state["headers"])
+    if credential is None:
+        return anonymous(access, allowed=allowed)
+    services: Services = state["services"]
+    return await services.authenticator.authenticate(credential, with_local=allowed)
 
 
 def mount(surface: Surface, *, anonymous_allowed: bool) -> tuple[MountedApp, FastAPI]:

@@ -15,7 +15,9 @@ from serve.auth import Principal
 from serve.service.completion import Completion
 from serve.service.limits import CollectionDefaults, Limits
 from serve.service.ownership import Address, find_collection, visible_owners
+from serve.service.rights import require, require_all_collections
 from storage.catalog import Catalog
+from vectoray.core.accounts import Scope
 from vectoray.core.errors import (
     CollectionNotFound,
     Conflict,
@@ -80,11 +82,14 @@ class CollectionService:
         """Create a collection that the caller owns.
 
         Raises:
+            PermissionDenied: The caller's key is for reading, or for certain collections.
             InvalidName: The name has characters that are not allowed.
             InvalidRequest: The dimension is below 1.
             LimitExceeded: The dimension is above the limit.
             CollectionExists: The caller has one of that name.
         """
+        require(caller, Scope.WRITE)
+        require_all_collections(caller)
         now = datetime.now(UTC)
         collection_id = str(uuid4())
         collection = Collection(
@@ -110,7 +115,7 @@ class CollectionService:
             CollectionNotFound: There is none that the caller may see.
             ShardUnavailable: One of its shards does not answer.
         """
-        collection = await find_collection(self.catalog, caller, address)
+        collection = await find_collection(self.catalog, caller, address, Scope.READ)
         [stats] = await self.engine.stats([collection])
         if stats is None:
             raise ShardUnavailable("A shard of the collection does not answer; try again in a moment.")
@@ -128,7 +133,7 @@ class CollectionService:
             limit: How many at most.
         """
         collections, total = await self.catalog.page(
-            visible_owners(caller), name=name, skip=skip, limit=limit
+            visible_owners(caller), name=name, among=caller.collections, skip=skip, limit=limit
         )
         return await self._views(collections), total
 
@@ -139,10 +144,11 @@ class CollectionService:
             The collection as it is now, while that is under way.
 
         Raises:
+            PermissionDenied: The caller's key is for reading.
             CollectionNotFound: There is none that the caller may see.
             ShardUnavailable: One of its shards does not answer.
         """
-        await self.engine.optimize(await find_collection(self.catalog, caller, address))
+        await self.engine.optimize(await find_collection(self.catalog, caller, address, Scope.WRITE))
         return await self.describe(caller, address)
 
     async def drop(self, caller: Principal, address: Address) -> Collection:
@@ -152,9 +158,10 @@ class CollectionService:
         now are removed when the server next starts.
 
         Raises:
+            PermissionDenied: The caller's key is for reading.
             CollectionNotFound: There is none that the caller may see.
         """
-        collection = await find_collection(self.catalog, caller, address)
+        collection = await find_collection(self.catalog, caller, address, Scope.WRITE)
         await self.completion.of(self._drop(collection))
         return collection
 

@@ -5,8 +5,10 @@ from functools import lru_cache
 from typing import TypeAlias
 from uuid import UUID
 
-from serve.auth import Principal
-from storage.catalog import Catalog
+from serve.auth import LOCAL_USER, Principal
+from serve.service.rights import require
+from storage.catalog import ANYONE, Catalog
+from vectoray.core.accounts import Scope
 from vectoray.core.errors import CollectionNotFound
 from vectoray.core.model import Collection
 from vectoray.core.vectors import check_name
@@ -31,26 +33,42 @@ Address: TypeAlias = ByName | ById
 
 def visible_owners(caller: Principal) -> tuple[str, ...]:
     """Whose collections the caller may see, those to look among first coming first."""
-    return (caller.user,)
+    if caller.user == LOCAL_USER:
+        return (LOCAL_USER,)
+    own = (caller.user, LOCAL_USER) if caller.with_local else (caller.user,)
+    return (*own, ANYONE) if caller.is_admin else own
 
 
-async def find_collection(catalog: Catalog, caller: Principal, address: Address) -> Collection:
+async def find_collection(catalog: Catalog, caller: Principal, address: Address, scope: Scope) -> Collection:
     """The collection at ``address``.
 
+    Args:
+        catalog: Where to look.
+        caller: Who wants it.
+        address: How they call it.
+        scope: What they want it for.
+
     Raises:
+        PermissionDenied: The caller's credential does not allow that with any collection.
         InvalidName: No collection can have such a name.
         CollectionNotFound: There is none, or it is not the caller's to see; which, is not told.
     """
+    require(caller, scope)
     owners = visible_owners(caller)
     if isinstance(address, ByName):
         told = address.name
-        found = await catalog.by_name(owners, check_name(told))
+        found = await catalog.by_name(owners, check_name(told), among=caller.collections)
     else:
         told = address.id[:36]
         found = await catalog.by_id(_canonical(address.id))
-    if found is None or found.owner not in owners:
+    if found is None or not _may_see(caller, owners, found):
         raise CollectionNotFound.of(told)
     return found
+
+
+def _may_see(caller: Principal, owners: tuple[str, ...], collection: Collection) -> bool:
+    among = caller.collections
+    return (collection.owner in owners or ANYONE in owners) and (among is None or collection.id in among)
 
 
 @lru_cache(maxsize=1024)

@@ -11,6 +11,7 @@ from serve.auth import Principal
 from serve.service.limits import Limits
 from serve.service.ownership import Address, find_collection
 from storage.catalog import Catalog
+from vectoray.core.accounts import Scope
 from vectoray.core.errors import Conflict, InvalidRequest, LimitExceeded, PointExists, PointNotFound
 from vectoray.core.filters import Filter
 from vectoray.core.model import Collection, FloatMatrix, FloatVector, Point, PointBatch, WriteMode
@@ -102,10 +103,11 @@ class PointService:
         Everything is checked before anything is written. An id sent twice is one point: the later row wins.
 
         Raises:
+            PermissionDenied: The caller's key is for reading.
             CollectionNotFound: There is no such collection that the caller may see.
             DimensionMismatch, InvalidRequest, LimitExceeded: The first bad row, named as ``vectors[i]``.
         """
-        collection = await find_collection(self.catalog, caller, address)
+        collection = await find_collection(self.catalog, caller, address, Scope.WRITE)
         batch = self._checked(collection, points)
         await self.engine.write(collection, batch)
         return len(batch)
@@ -117,11 +119,12 @@ class PointService:
         others of the batch may be there after an error.
 
         Raises:
+            PermissionDenied: The caller's key is for reading.
             CollectionNotFound: There is no such collection that the caller may see.
             DimensionMismatch, InvalidRequest, LimitExceeded: The first bad row, named as ``vectors[i]``.
             PointExists: An id is there already, or twice in the batch.
         """
-        collection = await find_collection(self.catalog, caller, address)
+        collection = await find_collection(self.catalog, caller, address, Scope.WRITE)
         batch = self._checked(collection, points)
         if collection.shards > 1:
             # Before any shard writes its part; a single one refuses all of it by itself.
@@ -137,11 +140,12 @@ class PointService:
         The rest stays as it is, whoever else writes the point at the same time.
 
         Raises:
+            PermissionDenied: The caller's key is for reading.
             CollectionNotFound, PointNotFound: It is not there, or not the caller's to see.
             DimensionMismatch, InvalidRequest, LimitExceeded: The id or the vector cannot be.
             Conflict: Others wrote the point again and again meanwhile; nothing was changed.
         """
-        collection = await find_collection(self.catalog, caller, address)
+        collection = await find_collection(self.catalog, caller, address, Scope.WRITE)
         check_id(point_id, where="id")
         if not isinstance(change.vector, Unchanged):
             check_vector(
@@ -166,7 +170,7 @@ class PointService:
             CollectionNotFound, PointNotFound: It is not there, or not the caller's to see.
             InvalidRequest, LimitExceeded: No point can have such an id.
         """
-        collection = await find_collection(self.catalog, caller, address)
+        collection = await find_collection(self.catalog, caller, address, Scope.READ)
         return await self._existing(collection, check_id(point_id, where="id"))
 
     async def page(
@@ -190,7 +194,7 @@ class PointService:
         Raises:
             CollectionNotFound: There is no such collection that the caller may see.
         """
-        collection = await find_collection(self.catalog, caller, address)
+        collection = await find_collection(self.catalog, caller, address, Scope.READ)
         points, total = await self.engine.page(collection, skip=skip, limit=limit, condition=condition)
         return PointPage(collection, points, total)
 
@@ -200,17 +204,18 @@ class PointService:
         Raises:
             CollectionNotFound: There is no such collection that the caller may see.
         """
-        collection = await find_collection(self.catalog, caller, address)
+        collection = await find_collection(self.catalog, caller, address, Scope.READ)
         return PointExport(collection, self.engine.scan(collection, batch_rows=_EXPORT_ROWS))
 
     async def delete(self, caller: Principal, address: Address, point_id: str) -> None:
         """Delete one point durably.
 
         Raises:
+            PermissionDenied: The caller's key is for reading.
             CollectionNotFound, PointNotFound: It is not there, or not the caller's to see.
             InvalidRequest, LimitExceeded: No point can have such an id.
         """
-        collection = await find_collection(self.catalog, caller, address)
+        collection = await find_collection(self.catalog, caller, address, Scope.WRITE)
         if not await self.engine.delete(collection, [check_id(point_id, where="id")]):
             raise PointNotFound.of(collection=collection.name, point_id=point_id)
 
@@ -218,10 +223,11 @@ class PointService:
         """Delete points durably. Returns the ids that existed, in the order asked.
 
         Raises:
+            PermissionDenied: The caller's key is for reading.
             CollectionNotFound: There is no such collection that the caller may see.
             InvalidRequest, LimitExceeded: There are no ids, or too many, or no point can have one of them.
         """
-        collection = await find_collection(self.catalog, caller, address)
+        collection = await find_collection(self.catalog, caller, address, Scope.WRITE)
         self._check_count(len(ids), "ids")
         for row, point_id in enumerate(ids):
             check_id(point_id, where=f"ids[{row}]")
@@ -231,9 +237,10 @@ class PointService:
         """Delete the points whose payload meets a condition durably. Returns their ids, in no order.
 
         Raises:
+            PermissionDenied: The caller's key is for reading.
             CollectionNotFound: There is no such collection that the caller may see.
         """
-        collection = await find_collection(self.catalog, caller, address)
+        collection = await find_collection(self.catalog, caller, address, Scope.WRITE)
         return await self.engine.delete_matching(collection, condition)
 
     def _checked(self, collection: Collection, points: NewPoints) -> PointBatch:

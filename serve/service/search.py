@@ -10,6 +10,7 @@ from cluster.metrics import EMBED, PLAN
 from serve.auth import Principal
 from serve.service.ownership import Address, find_collection
 from storage.catalog import Catalog
+from vectoray.core.accounts import Scope
 from vectoray.core.errors import InvalidRequest
 from vectoray.core.filters import Filter
 from vectoray.core.hybrid import Fusion, HybridQuery, Weighted
@@ -93,7 +94,7 @@ class SearchService:
             DimensionMismatch, InvalidRequest: The question cannot be asked of this collection.
         """
         started = time.perf_counter()
-        collection = await find_collection(self.catalog, caller, address)
+        collection = await find_collection(self.catalog, caller, address, Scope.READ)
         _check_metric(collection, request.metric)
         PLAN.done(started)
         query = SearchQuery(
@@ -114,7 +115,7 @@ class SearchService:
             DimensionMismatch, InvalidRequest: The question cannot be asked of this collection.
         """
         started = time.perf_counter()
-        collection = await find_collection(self.catalog, caller, address)
+        collection = await find_collection(self.catalog, caller, address, Scope.READ)
         vector = request.vector
         if vector is None and request.text is not None and _counts_vectors(request.fusion):
             vector = await self._embed(collection, request.text)

@@ -1,24 +1,26 @@
-"""Remembers active collections for as long as the catalog's database has not changed.
+"""Remembers what was read for as long as the catalog's database has not changed.
 
-Every search begins by finding its collection. Asking the database means a thread and an SQL statement; asking
-whether anything was committed since means a number in memory that SQLite shares between processes.
+Every search begins by finding its collection and, where one was sent, by checking a credential. Asking the
+database means a thread and an SQL statement; asking whether anything was committed since means a number in
+memory that SQLite shares between processes.
 """
 
 import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from sqlalchemy import Engine
 
-from vectoray.core.model import Collection
+_V = TypeVar("_V")
 
 # About a kilobyte each.
-_MOST_COLLECTIONS = 4096
+_MOST_KEPT = 4096
 
 # A database on another machine cannot be asked without waiting for it. What another process drops stays
-# findable for so long, and is then answered by shards that are gone: unavailable, never wrong.
+# findable for so long, and is then answered by shards that are gone: unavailable, never wrong. A credential
+# that another process revokes may be used for so long.
 _REMEMBERED_S = 0.5
 
 
@@ -71,17 +73,17 @@ class ClockTicks:
         """Nothing is held."""
 
 
-class CollectionCache:
-    """The collections that were found last. What was not found is not remembered."""
+class CatalogCache(Generic[_V]):
+    """What was found last. What was not found is not remembered. For one event loop alone."""
 
-    def __init__(self, changes: ChangeCounter, *, most: int = _MOST_COLLECTIONS) -> None:
+    def __init__(self, changes: ChangeCounter, *, most: int = _MOST_KEPT) -> None:
         self._changes = changes
         self._most = most
         self._as_of: int | None = None
-        self._found: OrderedDict[Hashable, Collection] = OrderedDict()
+        self._found: OrderedDict[Hashable, _V] = OrderedDict()
 
-    def get(self, key: Hashable) -> Collection | None:
-        """The collection remembered for ``key``, if it is what the database would say now."""
+    def get(self, key: Hashable) -> _V | None:
+        """What is remembered for ``key``, if it is what the database would say now."""
         self._forget_if_changed()
         found = self._found.get(key)
         if found is not None:
@@ -93,7 +95,7 @@ class CollectionCache:
         """The state of the database that is remembered. To be taken before a read whose result is kept."""
         return self._as_of
 
-    def keep(self, key: Hashable, collection: Collection, *, as_of: int | None) -> None:
+    def keep(self, key: Hashable, found: _V, *, as_of: int | None) -> None:
         """Remember what was read after ``as_of`` was taken.
 
         A commit between the two is found by the next `get`, and one that has been found already means that
@@ -101,7 +103,7 @@ class CollectionCache:
         """
         if as_of is None or as_of != self._as_of:
             return
-        self._found[key] = collection
+        self._found[key] = found
         if len(self._found) > self._most:
             self._found.popitem(last=False)
 

@@ -6,7 +6,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import httpx
 import numpy as np
@@ -17,6 +17,8 @@ from structlog.testing import capture_logs
 from cluster.engine import Engine
 from cluster.local_engine import LocalEngine
 from serve.app import build_app
+from serve.credentials.passwords import Passwords
+from serve.credentials.tokens import Tokens
 from serve.service.limits import CollectionDefaults, Limits
 from serve.services import Services
 from serve.settings import ServeSettings
@@ -44,6 +46,19 @@ def logs() -> Iterator[list[MutableMapping[str, Any]]]:
         yield captured
 
 
+class Credentials(TypedDict):
+    """What services check passwords and tokens with."""
+
+    passwords: Passwords
+    tokens: Tokens
+
+
+def quick_credentials() -> Credentials:
+    """Passwords that cost little to hash, and tokens under a key that no server has."""
+    passwords = Passwords(threads=2, queue_length=32, memory_kib=64)
+    return {"passwords": passwords, "tokens": Tokens(b"k" * 32, access_s=900, refresh_s=86_400)}
+
+
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
     return LocalEngine(tmp_path / "data")
@@ -66,6 +81,7 @@ def open_services(
             models=[MODEL],
             defaults=CollectionDefaults(shards=2, embedding_model=MODEL),
             limits=Limits(settings.max_dimension, settings.max_batch_points),
+            **quick_credentials(),
         )
 
     return open_them

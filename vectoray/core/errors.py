@@ -11,6 +11,7 @@ VectorayError
     PointNotFound
     VersionNotFound         a past version of a table that is not kept
     SnapshotNotFound
+    ApiKeyNotFound
   Conflict                  the caller's change contradicts what is there
     CollectionExists
     PointExists
@@ -47,6 +48,7 @@ class ErrorCode(StrEnum):
     POINT_NOT_FOUND = "point_not_found"
     VERSION_NOT_FOUND = "version_not_found"
     SNAPSHOT_NOT_FOUND = "snapshot_not_found"
+    API_KEY_NOT_FOUND = "api_key_not_found"
     CONFLICT = "conflict"
     COLLECTION_EXISTS = "collection_exists"
     UNAUTHENTICATED = "unauthenticated"
@@ -174,6 +176,17 @@ class SnapshotNotFound(NotFound):
     """No complete snapshot lies there."""
 
     code = ErrorCode.SNAPSHOT_NOT_FOUND
+
+
+class ApiKeyNotFound(NotFound):
+    """No such API key of this caller."""
+
+    code = ErrorCode.API_KEY_NOT_FOUND
+
+    @classmethod
+    def of(cls, key_id: str) -> "ApiKeyNotFound":
+        """Build the message for a key addressed by id."""
+        return cls(f"API key '{key_id[:36]}' does not exist.", {"key_id": key_id[:36]})
 
 
 class Conflict(VectorayError):

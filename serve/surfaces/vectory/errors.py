@@ -15,6 +15,7 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.POINT_NOT_FOUND: 404,
     ErrorCode.VERSION_NOT_FOUND: 404,
     ErrorCode.SNAPSHOT_NOT_FOUND: 404,
+    ErrorCode.API_KEY_NOT_FOUND: 404,
     ErrorCode.CONFLICT: 409,
     ErrorCode.COLLECTION_EXISTS: 409,
     ErrorCode.UNAUTHENTICATED: 401,

@@ -9,9 +9,10 @@ from serve.answer import json_response
 from serve.deps import Caller, ServicesDep
 from serve.service.ownership import ById
 from serve.surface import surface_router
-from serve.surfaces.vectory import translate, wire
+from serve.surfaces.vectory import account_router, translate, wire
 
 router = surface_router(prefix="/api", error_body=wire.ErrorBody)
+router.routes.extend(account_router.router.routes)
 
 
 @router.get("/health", tags=["System"])

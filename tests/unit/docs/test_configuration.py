@@ -13,7 +13,7 @@ from serve.config import ENV_PREFIX, load_settings
 from vectoray.core.errors import InvalidRequest
 
 SECRET = "hunter2"
-SECTIONS = ("serve", "storage", "cluster", "pipelines")
+SECTIONS = ("serve", "accounts", "storage", "cluster", "pipelines")
 
 
 def leaves(values: dict[str, Any], *path: str) -> list[tuple[str, ...]]:
@@ -98,6 +98,7 @@ def test_each_setting_names_its_variable(config: Path) -> None:
         ("VECTORAY_DATA_DIR", "/data", ("data_dir",), "/data"),
         ("VECTORAY_SERVE__PORT", "9000", ("serve", "port"), 9000),
         ("VECTORAY_SERVE__ALLOWED_HOSTS", '["a.example"]', ("serve", "allowed_hosts"), ["a.example"]),
+        ("VECTORAY_ACCOUNTS__ACCESS_TOKEN_S", "60", ("accounts", "access_token_s"), 60),
         ("VECTORAY_CLUSTER__NUM_CPUS", "2", ("cluster", "num_cpus"), 2),
         ("VECTORAY_PIPELINES__EMBED_ACTORS", "2", ("pipelines", "embed_actors"), 2),
     ],

@@ -21,7 +21,7 @@ from serve.settings import ServeSettings
 from serve.surface import Surface
 from serve.surfaces.vectorizer.errors import FAILED_OPERATION, HTTP_CODES, STATUS_AND_CODE
 from storage.catalog import Catalog
-from tests.contract.conftest import running
+from tests.contract.conftest import quick_credentials, running
 from tests.unit.docs.markdown import ROOT, calls, examples
 from vectoray.core.model import FloatMatrix
 from vectoray.embedding import describe_model, load_model
@@ -37,6 +37,8 @@ VOLATILE_IN = {
     "vectorizer": VOLATILE,
     "vectory": VOLATILE | {"score", "distance", "vector_score", "text_score"},
 }
+# What nobody can know beforehand, and is sent again later.
+SECRETS = {"access_token", "refresh_token", "raw_key"}
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -75,6 +77,7 @@ async def client(tmp_path: Path, model: QuickModel) -> AsyncIterator[httpx.Async
             models=[MODEL],
             defaults=CollectionDefaults(shards=2, embedding_model=MODEL),
             limits=Limits(),
+            **quick_credentials(),
         )
 
     async with running(
@@ -101,7 +104,7 @@ async def notes(client: httpx.AsyncClient, model: QuickModel) -> None:
 
 
 class Reader:
-    """Compares answers with what a page shows; the page's UUIDs stand for those of this run."""
+    """Compares answers with what a page shows; the page's UUIDs and secrets stand for those of this run."""
 
     def __init__(self, volatile: set[str]) -> None:
         self._volatile = volatile
@@ -119,6 +122,8 @@ class Reader:
             for key, value in shown.items():
                 if key in self._volatile:
                     assert isinstance(got[key], type(value)), f"{at}.{key}"
+                elif key in SECRETS:
+                    assert self._ids.setdefault(value, got[key]) == got[key], f"{at}.{key}"
                 else:
                     self.compare(value, got[key], f"{at}.{key}")
         elif isinstance(shown, list):
@@ -155,7 +160,7 @@ async def _replay(family: str, client: httpx.AsyncClient) -> None:
         response = await client.request(
             call.method,
             reader.with_own_ids(call.url),
-            headers=call.headers,
+            headers={name: reader.with_own_ids(value) for name, value in call.headers.items()},
             content=None if call.body is None else reader.with_own_ids(call.body),
         )
         assert response.status_code == example.status, f"{call.method} {call.url}: {response.text}"

@@ -1,8 +1,16 @@
-"""Credentials: what is one, who it is, and that it is never shown."""
+"""Credentials: what is one, who has none, and that it is never shown."""
 
 import pytest
 
-from serve.auth import LOCAL_USER, Credential, CredentialKind, Principal, authenticate, bearer_or_api_key
+from serve.auth import (
+    LOCAL_USER,
+    Access,
+    Credential,
+    CredentialKind,
+    Principal,
+    anonymous,
+    bearer_or_api_key,
+)
 from vectoray.core.errors import Unauthenticated
 
 
@@ -23,21 +31,19 @@ def test_a_header_that_is_sent_is_a_credential(headers: dict[str, str], expected
     assert bearer_or_api_key(headers) == expected
 
 
-def test_a_caller_without_credential_is_local_where_that_is_allowed() -> None:
-    assert authenticate(None, anonymous_allowed=True) == Principal(LOCAL_USER)
+@pytest.mark.parametrize(
+    ("access", "allowed"), [(Access.CALLER, True), (Access.OPEN, True), (Access.OPEN, False)]
+)
+def test_a_caller_without_credential_is_local_where_that_is_allowed(access: Access, *, allowed: bool) -> None:
+    assert anonymous(access, allowed=allowed) == Principal(LOCAL_USER)
 
 
-def test_a_caller_without_credential_is_refused_elsewhere() -> None:
+@pytest.mark.parametrize(
+    ("access", "allowed"), [(Access.CALLER, False), (Access.SIGNED_IN, False), (Access.SIGNED_IN, True)]
+)
+def test_a_caller_without_credential_is_refused_elsewhere(access: Access, *, allowed: bool) -> None:
     with pytest.raises(Unauthenticated, match="needed"):
-        authenticate(None, anonymous_allowed=False)
-
-
-@pytest.mark.parametrize("anonymous_allowed", [True, False])
-def test_a_credential_that_is_sent_is_refused_everywhere(*, anonymous_allowed: bool) -> None:
-    credential = Credential(CredentialKind.BEARER, "s3cret")
-    with pytest.raises(Unauthenticated) as refusal:
-        authenticate(credential, anonymous_allowed=anonymous_allowed)
-    assert "s3cret" not in str(refusal.value)
+        anonymous(access, allowed=allowed)
 
 
 def test_a_credential_does_not_show_its_secret() -> None:

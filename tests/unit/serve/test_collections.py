@@ -17,6 +17,7 @@ from serve.service.limits import CollectionDefaults, Limits
 from serve.service.ownership import ById, ByName, find_collection
 from serve.service.recovery import recover_unfinished
 from storage.catalog import Catalog, CollectionState
+from vectoray.core.accounts import Scope
 from vectoray.core.errors import CollectionNotFound, ShardUnavailable
 from vectoray.core.model import Collection, Metric
 
@@ -83,9 +84,9 @@ async def test_a_collection_belongs_to_its_creator_alone(
     made = await service.create(ANN, DOCS)
     assert (made.owner, made.shards) == ("ann", 3)
     for address in (ByName("docs"), ById(made.id)):
-        assert await find_collection(catalog, ANN, address) == made
+        assert await find_collection(catalog, ANN, address, Scope.READ) == made
         with pytest.raises(CollectionNotFound):
-            await find_collection(catalog, BOB, address)
+            await find_collection(catalog, BOB, address, Scope.READ)
         with pytest.raises(CollectionNotFound):
             await service.drop(BOB, address)
     await service.create(BOB, DOCS)

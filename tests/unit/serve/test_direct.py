@@ -22,7 +22,7 @@ from serve.surfaces.vectorizer.surface import VECTORIZER
 from serve.surfaces.vectory.wire import Query as Question
 from serve.wire_types import WireModel
 from storage.catalog import Catalog
-from tests.contract.conftest import LetterEmbedder, running
+from tests.contract.conftest import LetterEmbedder, quick_credentials, running
 from vectoray.core.errors import InvalidRequest
 
 router = APIRouter()
@@ -98,6 +98,7 @@ async def test_both_ways_answer_alike(path: str, body: bytes | None, status: int
             models=[],
             defaults=CollectionDefaults(),
             limits=Limits(),
+            **quick_credentials(),
         )
 
     app = build_app(ServeSettings(), open_services=open_services, anonymous_allowed=True)

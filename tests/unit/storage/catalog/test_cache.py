@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from storage.catalog import Catalog
-from storage.catalog.cache import ClockTicks, CollectionCache, SqliteChanges, changes_of
+from storage.catalog.cache import CatalogCache, ClockTicks, SqliteChanges, changes_of
 from storage.catalog.database import for_writing, open_database
 from tests.unit.storage.catalog.test_catalog import collection, made, url
 from vectoray.core.model import Collection
@@ -176,7 +176,7 @@ class Changes:
 
 def test_nothing_is_remembered_while_the_database_does_not_say() -> None:
     changes, docs = Changes(), collection()
-    cache = CollectionCache(changes)
+    cache: CatalogCache[Collection] = CatalogCache(changes)
     assert cache.get("a") is None
     cache.keep("a", docs, as_of=cache.as_of)
     assert cache.get("a") is docs
@@ -187,7 +187,7 @@ def test_nothing_is_remembered_while_the_database_does_not_say() -> None:
 
 
 def test_the_collections_used_last_are_remembered() -> None:
-    cache = CollectionCache(Changes(), most=2)
+    cache: CatalogCache[Collection] = CatalogCache(Changes(), most=2)
     cache.get("a")
     for key in ("a", "b"):
         cache.keep(key, collection(key), as_of=1)

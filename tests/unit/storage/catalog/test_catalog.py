@@ -245,6 +245,14 @@ def test_processes_that_migrate_at_once_agree(url: str) -> None:
         assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
 
 
+def test_only_its_owner_can_read_the_files(url: str, tmp_path: Path) -> None:
+    engine = open_database(url)
+    migrate(engine)
+    modes = {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert (len(list(tmp_path.iterdir())) > 1, modes) == (True, {0o600})
+    engine.dispose()
+
+
 async def test_a_database_that_cannot_be_opened_is_unavailable_and_named_nowhere(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as failure:
         await Catalog.open(f"sqlite:///{tmp_path / 'no' / 'catalog.db'}")

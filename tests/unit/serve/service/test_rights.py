@@ -1,0 +1,133 @@
+"""Every method of the services that a caller reaches: what a key for reading may do, and what not."""
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import numpy as np
+import pytest
+
+from cluster.engine import Engine
+from serve.auth import Principal
+from serve.service.api_keys import ApiKeyService
+from serve.service.collections import CollectionService, NewCollection
+from serve.service.completion import Completion
+from serve.service.limits import CollectionDefaults, Limits
+from serve.service.ownership import ByName
+from serve.service.points import NewPoints, PointChange, PointService
+from serve.service.search import HybridRequest, SearchRequest, SearchService, TextEmbedder
+from storage.catalog import ApiKeys, Catalog
+from tests.unit.storage.catalog.test_catalog import collection, made
+from vectoray.core.accounts import Scope
+from vectoray.core.errors import PermissionDenied
+from vectoray.core.filters import Eq
+from vectoray.core.model import Metric
+
+READER = Principal("ann", scopes=frozenset((Scope.READ,)))
+DOCS = ByName("docs")
+VECTOR = np.ones(3, dtype=np.float32)
+POINTS = NewPoints(["a"], VECTOR[None], [b"{}"], [None])
+
+
+class Reached(Exception):
+    """The caller got as far as the engine."""
+
+
+class UntouchedEngine:
+    """Says when it is reached."""
+
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
+        def called(*_: object, **__: object) -> NoReturn:
+            raise Reached
+
+        return called
+
+
+@pytest.fixture
+async def catalog(tmp_path: Path) -> AsyncIterator[Catalog]:
+    opened = await Catalog.open(f"sqlite:///{tmp_path / 'catalog.db'}")
+    await made(opened, collection(owner="ann"))
+    yield opened
+    await opened.dispose()
+
+
+READS: dict[type, dict[str, tuple[Any, ...]]] = {
+    CollectionService: {"describe": (DOCS,), "page": ()},
+    PointService: {"get": (DOCS, "a"), "page": (DOCS,), "export": (DOCS,)},
+    SearchService: {
+        "search": (DOCS, SearchRequest(vector=VECTOR)),
+        "hybrid": (DOCS, HybridRequest(vector=VECTOR)),
+    },
+    ApiKeyService: {},
+}
+WRITES: dict[type, dict[str, tuple[Any, ...]]] = {
+    CollectionService: {
+        "create": (NewCollection("new", 3, Metric.COSINE),),
+        "drop": (DOCS,),
+        "optimize": (DOCS,),
+    },
+    PointService: {
+        "upsert": (DOCS, POINTS),
+        "insert": (DOCS, POINTS),
+        "update": (DOCS, "a", PointChange()),
+        "delete": (DOCS, "a"),
+        "delete_many": (DOCS, ["a"]),
+        "delete_matching": (DOCS, Eq(("a",), 1)),
+    },
+    SearchService: {},
+    ApiKeyService: {
+        "list": (),
+        "create": ("k", {}, None),
+        "change": ("00000000-0000-0000-0000-000000000001",),
+        "revoke": ("00000000-0000-0000-0000-000000000001",),
+    },
+}
+OPTIONS: dict[str, dict[str, Any]] = {"page": {"limit": 1}, "change": {"name": "k", "permissions": None}}
+
+
+def method(service: type, name: str, catalog: Catalog) -> Callable[..., Awaitable[Any]]:
+    engine = cast("Engine", UntouchedEngine())
+    limits = Limits()
+    services: dict[type, object] = {
+        CollectionService: CollectionService(catalog, engine, limits, CollectionDefaults(), Completion()),
+        PointService: PointService(catalog, engine, limits),
+        SearchService: SearchService(catalog, engine, cast("TextEmbedder", UntouchedEngine())),
+        ApiKeyService: ApiKeyService(ApiKeys(catalog.database)),
+    }
+    found: Callable[..., Awaitable[Any]] = getattr(services[service], name)
+    return found
+
+
+def cases(table: dict[type, dict[str, tuple[Any, ...]]]) -> list[Any]:
+    return [
+        pytest.param(service, name, arguments, id=f"{service.__name__}.{name}")
+        for service, methods in table.items()
+        for name, arguments in methods.items()
+    ]
+
+
+@pytest.mark.parametrize("service", READS)
+def test_every_method_is_known_here(service: type) -> None:
+    methods = {
+        name
+        for name, found in inspect.getmembers(service, inspect.iscoroutinefunction)
+        if not name.startswith("_")
+    }
+    assert methods == READS[service].keys() | WRITES[service].keys()
+
+
+@pytest.mark.parametrize(("service", "name", "arguments"), cases(READS))
+async def test_a_key_for_reading_reads(
+    catalog: Catalog, service: type, name: str, arguments: tuple[Any, ...]
+) -> None:
+    with pytest.raises(Reached):
+        await method(service, name, catalog)(READER, *arguments, **OPTIONS.get(name, {}))
+
+
+@pytest.mark.parametrize(("service", "name", "arguments"), cases(WRITES))
+async def test_a_key_for_reading_changes_nothing(
+    catalog: Catalog, service: type, name: str, arguments: tuple[Any, ...]
+) -> None:
+    with pytest.raises(PermissionDenied):
+        await method(service, name, catalog)(READER, *arguments, **OPTIONS.get(name, {}))
