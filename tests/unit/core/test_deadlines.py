@@ -74,7 +74,7 @@ async def test_a_lifted_deadline_cancels_nothing() -> None:
 
 @pytest.mark.parametrize("deadline_comes_first", [False, True])
 async def test_who_cancels_the_task_from_outside_is_not_told_of_a_timeout(
-    deadline_comes_first: bool,
+    *, deadline_comes_first: bool
 ) -> None:
     deadlines = Deadlines(0.05)
 
