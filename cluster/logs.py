@@ -26,7 +26,9 @@ def configure_logs() -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # The process's own: in its replicas Ray Serve puts a logger in the place of `sys.stderr` and `print`,
+        # which drops what is below its level.
+        logger_factory=structlog.WriteLoggerFactory(sys.__stderr__),
     )
 
 
