@@ -32,8 +32,8 @@ from vectoray.core.errors import BodyTooLarge, InternalError, InvalidRequest, Un
 _log = structlog.get_logger(__name__)
 
 _SHOWN_FAULTS = 16
-_ERROR_STATUSES = (400, 401, 403, 404, 409, 413, 500, 503)
-_RETRY_AFTER_S = "1"
+_ERROR_STATUSES = (400, 401, 403, 404, 409, 413, 429, 500, 503)
+_RETRY_AFTER_S = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ def answer_error(surface: Surface, error: VectorayError, scope: Scope) -> Respon
         # What the client is still sending is not read any more.
         response.headers["connection"] = "close"
     if error.retryable:
-        response.headers["retry-after"] = _RETRY_AFTER_S
+        response.headers["retry-after"] = str(error.details.get("retry_after_s", _RETRY_AFTER_S))
     return response
 
 

@@ -14,8 +14,8 @@ class Admission:
         self._most = most
         self._inside = 0
 
-    def enter(self) -> None:
-        """Count one more; `leave` must follow.
+    def enter(self) -> "Place":
+        """Count one more, until its place is left.
 
         Raises:
             Overloaded: There are as many as there may be.
@@ -23,7 +23,25 @@ class Admission:
         if self._inside >= self._most:
             raise Overloaded("The server is working on as many requests as it may; try again in a moment.")
         self._inside += 1
+        return Place(self)
+
+    def _leave(self) -> None:
+        self._inside -= 1
+
+
+class Place:
+    """One of a bounded number of places, which is left once however often one says so.
+
+    A stream of events leaves it when it begins: it waits, and works on nothing.
+    """
+
+    __slots__ = ("_admission",)
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission: Admission | None = admission
 
     def leave(self) -> None:
-        """One is done with."""
-        self._inside -= 1
+        """Make room for another request."""
+        if self._admission is not None:
+            self._admission._leave()  # noqa: SLF001  (a place is a part of its admission)
+            self._admission = None

@@ -57,8 +57,9 @@ class Guard:
     """Lets requests that keep to the rules reach the app, and answers when everything below has crashed.
 
     Puts into ``scope["state"]``: ``request_id``, 32 hexadecimal digits, which also go into log lines and the
-    header ``vectoray-request-id`` (a number that the client sends is not used: it could forge or hide lines
-    of the log); ``headers``, lower-case names to first values; ``services``.
+    header ``x-request-id`` (a number that the client sends is not used: it could forge or hide lines
+    of the log); ``headers``, lower-case names to first values; ``services``; ``place``, which an answer that
+    goes on for long leaves early.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Guard:
         request_id = secrets.token_hex(16)
         headers = _first_values(scope["headers"])
         scope["state"] = {**scope.get("state", {}), "request_id": request_id, "headers": headers}
-        marks: _Headers = [(b"vectoray-request-id", request_id.encode())]
+        marks: _Headers = [(b"x-request-id", request_id.encode())]
         status = _CLIENT_LEFT
 
         async def send_marked(message: Message) -> None:
@@ -117,16 +118,16 @@ class Guard:
                     return
                 marks += allowing_headers(origin)
             check_announced(headers.get("content-length", ""), limit_bytes=rules.max_body_bytes)
-            if rules.admission is not None:
-                rules.admission.enter()
+            place = rules.admission.enter() if rules.admission is not None else None
         except VectorayError as refusal:
             await self._answer(refusal, scope, receive, send)
             return
+        scope["state"]["place"] = place
         try:
             await self._run(scope, receive, send)
         finally:
-            if rules.admission is not None:
-                rules.admission.leave()
+            if place is not None:
+                place.leave()
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The app, until the deadline."""

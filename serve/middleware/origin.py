@@ -59,6 +59,6 @@ def allowing_headers(origin: str) -> list[tuple[bytes, bytes]]:
     """What an answer to a page of ``origin`` carries, so that its browser shows it to the page."""
     return [
         (b"access-control-allow-origin", origin.encode("latin-1")),
-        (b"access-control-expose-headers", b"vectoray-request-id, retry-after"),
+        (b"access-control-expose-headers", b"x-request-id, retry-after"),
         (b"vary", b"Origin"),
     ]

@@ -26,7 +26,7 @@ def _assert_common(response: httpx.Response, message: object) -> None:
     assert isinstance(message, str)
     assert message.endswith(".")
     assert "  " not in message
-    assert len(response.headers["vectoray-request-id"]) == 32
+    assert len(response.headers["x-request-id"]) == 32
     for inside in ("Traceback", ".py", "sqlite", "0x", "secret"):
         assert inside not in response.text
     assert ("www-authenticate" in response.headers) == (response.status_code == 401)

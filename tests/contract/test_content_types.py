@@ -136,7 +136,7 @@ async def test_answers_are_messagepack_where_that_is_asked_for(docs: httpx.Async
     assert described == (await docs.get(DOCS)).json()
     missing = await docs.get(f"{DOCS}/vectors/b", headers=headers)
     assert (missing.status_code, msgpack.unpackb(missing.content)["code"]) == (404, "VECTOR_NOT_FOUND")
-    assert len(missing.headers["vectoray-request-id"]) == 32
+    assert len(missing.headers["x-request-id"]) == 32
     refused = await docs.get(DOCS, headers={**headers, "x-api-key": "secret"})
     assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
 

@@ -416,7 +416,7 @@ async def test_a_fault_of_ours_is_answered_with_the_number_to_find_it_by(
     with patch.object(engine, "get", side_effect=RuntimeError("secret")):
         response = await docs.get(f"{DOCS}/vectors/a")
     assert_vectorizer_error(response, 500, "INTERNAL_ERROR")
-    assert response.json()["details"] == {"request_id": response.headers["vectoray-request-id"]}
+    assert response.json()["details"] == {"request_id": response.headers["x-request-id"]}
     [line] = [line for line in logs if line["log_level"] == "error"]
     assert (line["event"], line["path"]) == ("request_crashed", f"{DOCS}/vectors/a")
 

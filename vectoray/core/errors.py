@@ -17,6 +17,7 @@ VectorayError
     PointExists
   Unauthenticated           no credential where one is needed, or a wrong one
   PermissionDenied          a good credential that does not allow this
+  RateLimited               the caller asks for more than their share (retryable, later)
   Unavailable               try again: the request was fine (retryable)
     ShardUnavailable        a shard did not answer; an answer without it would be incomplete
     ShardLocked             another process owns the shard
@@ -53,6 +54,7 @@ class ErrorCode(StrEnum):
     COLLECTION_EXISTS = "collection_exists"
     UNAUTHENTICATED = "unauthenticated"
     PERMISSION_DENIED = "permission_denied"
+    RATE_LIMITED = "rate_limited"
     UNAVAILABLE = "unavailable"
     SHARD_UNAVAILABLE = "shard_unavailable"
     OVERLOADED = "overloaded"
@@ -230,6 +232,13 @@ class PermissionDenied(VectorayError):
     """A good credential that does not allow this."""
 
     code = ErrorCode.PERMISSION_DENIED
+
+
+class RateLimited(VectorayError):
+    """The caller asks for more than their share; later it may be answered."""
+
+    code = ErrorCode.RATE_LIMITED
+    retryable = True
 
 
 class Unavailable(VectorayError):

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from vectoray.core import errors
-from vectoray.core.errors import ErrorCode, Unavailable, VectorayError
+from vectoray.core.errors import ErrorCode, RateLimited, Unavailable, VectorayError
 
 
 def tree_below(base: type[VectorayError]) -> list[type[VectorayError]]:
@@ -44,7 +44,7 @@ def test_only_the_base_defines_init(error: type[VectorayError]) -> None:
 
 @pytest.mark.parametrize("error", EVERY_ERROR, ids=name_of)
 def test_only_what_is_unavailable_is_worth_a_retry(error: type[VectorayError]) -> None:
-    assert error.retryable == issubclass(error, Unavailable)
+    assert error.retryable == issubclass(error, Unavailable | RateLimited)
 
 
 @pytest.mark.parametrize("leaf", [error for error in EVERY_ERROR if len(tree_below(error)) == 1], ids=name_of)
