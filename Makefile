@@ -1,7 +1,7 @@
 # Everything a developer types. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test nightly check down clean format config lock install-server bench-storage bench-search
+.PHONY: help install demo test test-postgres nightly check down clean format config lock install-server bench-storage bench-search
 
 PORT ?= 8000
 PYTHON ?= python3
@@ -24,6 +24,9 @@ demo: install-server ## Start a server, ingest the examples, ask three questions
 
 test: install ## Run all tests
 	@$(BIN)/pytest
+
+test-postgres: install ## Run the tests that keep a catalog on PostgreSQL, which must be installed (some minutes)
+	@$(BIN)/pytest --database=postgresql tests/unit/storage/catalog tests/unit/serve tests/contract
 
 nightly: install ## Look further for lost writes, and break the storage on purpose (most of an hour)
 	@scripts/nightly.sh

@@ -126,7 +126,7 @@ def _silent_stderr() -> Iterator[None]:
 
 
 async def _collection(collection_id: str, server: ServerFile) -> Collection:
-    catalog = await Catalog.open(server.settings["catalog_url"])
+    catalog = await Catalog.open(server.settings["database_url"])
     try:
         collection = await catalog.by_id(collection_id)
     finally:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from cluster.settings import ClusterSettings
 from pipelines.settings import PipelineSettings
 from serve.account_settings import AccountSettings
 from serve.settings import ServeSettings
-from storage.catalog import sqlite_url
+from storage.catalog import sqlite_url, with_driver
 from storage.settings import StorageSettings
 from vectoray.core.errors import InvalidRequest
 
@@ -37,6 +37,11 @@ class Settings(BaseSettings):
         default=Path("vectoray-data"),
         description="Folder of the catalog, shards, logs and secrets, used by one server at a time.",
     )
+    catalog_url: SecretStr | None = Field(
+        default=None,
+        description="Database of the catalog, such as postgresql://user:password@host/name. Without it, an "
+        "SQLite file in `data_dir`.",
+    )
     serve: ServeSettings = Field(default=ServeSettings(), description="The HTTP side.")
     accounts: AccountSettings = Field(default=AccountSettings(), description="Passwords and tokens.")
     storage: StorageSettings = Field(default=StorageSettings(), description="How shards keep their points.")
@@ -46,9 +51,18 @@ class Settings(BaseSettings):
     )
 
     @property
-    def catalog_url(self) -> str:
-        """The catalog's database, an SQLAlchemy URL."""
-        return sqlite_url(self.data_dir / "catalog.db")
+    def database_url(self) -> str:
+        """The catalog's database, an SQLAlchemy URL. It may hold a password."""
+        if self.catalog_url is None:
+            return sqlite_url(self.data_dir / "catalog.db")
+        return with_driver(self.catalog_url.get_secret_value())
+
+    @field_validator("catalog_url")
+    @classmethod
+    def _is_of_a_known_database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            with_driver(value.get_secret_value())
+        return value
 
     @classmethod
     def settings_customise_sources(

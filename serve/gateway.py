@@ -32,7 +32,7 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
         engine = RayEngine(settings.cluster, data_dir=settings.data_dir)
         engine.measure("gateway")
         return await Services.open(
-            catalog=await Catalog.open(settings.catalog_url),
+            catalog=await Catalog.open(settings.database_url),
             engine=engine,
             embedder=EmbeddingCache(
                 RemoteEmbedder(timeout_s=settings.cluster.shard_timeout_s),

@@ -193,7 +193,7 @@ class _Server:
 
     def _for_drivers(self) -> dict[str, Any]:
         return {
-            "catalog_url": self._settings.catalog_url,
+            "database_url": self._settings.database_url,
             "cluster": self._settings.cluster.model_dump(mode="json"),
             "pipelines": self._settings.pipelines.model_dump(mode="json"),
         }

@@ -3,7 +3,7 @@
 from storage.catalog.accounts import Accounts, RefreshToken
 from storage.catalog.api_keys import ApiKeys, StoredKey
 from storage.catalog.catalog import ANYONE, Catalog
-from storage.catalog.database import Database, sqlite_url
+from storage.catalog.database import Database, sqlite_url, with_driver
 from storage.catalog.tables import CollectionState
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "RefreshToken",
     "StoredKey",
     "sqlite_url",
+    "with_driver",
 ]

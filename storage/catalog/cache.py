@@ -6,6 +6,7 @@ memory that SQLite shares between processes.
 """
 
 import sqlite3
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -62,12 +63,28 @@ class SqliteChanges:
         self._connection.close()
 
 
+class OwnCommits:
+    """How many transactions that write have ended in this process, counted in whatever thread they ended."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def add(self) -> None:
+        """One more has ended."""
+        with self._lock:
+            self.count += 1
+
+
 class ClockTicks:
-    """A number that changes with time: for databases that cannot be asked at once."""
+    """A number that changes with time and our own commits, for databases that cannot be asked at once."""
+
+    def __init__(self, own: OwnCommits) -> None:
+        self._own = own
 
     def read(self) -> int | None:
-        """As `ChangeCounter.read`, but late by up to half a second."""
-        return int(time.monotonic() / _REMEMBERED_S)
+        """As `ChangeCounter.read`, but late by up to half a second for what other processes commit."""
+        return int(time.monotonic() / _REMEMBERED_S) << 64 | self._own.count
 
     def close(self) -> None:
         """Nothing is held."""
@@ -120,9 +137,14 @@ class CatalogCache(Generic[_V]):
             self._as_of = now
 
 
-def changes_of(engine: Engine) -> ChangeCounter:
-    """The counter for an engine's database. The file must be there already."""
+def changes_of(engine: Engine, own: OwnCommits) -> ChangeCounter:
+    """The counter for an engine's database. The file must be there already.
+
+    Args:
+        engine: Of the database.
+        own: Counted up after each commit through ``engine``.
+    """
     path = engine.url.database
     if engine.url.get_backend_name() == "sqlite" and path and path != ":memory:":
         return SqliteChanges(path)
-    return ClockTicks()
+    return ClockTicks(own)

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
-from storage.catalog.cache import CatalogCache, changes_of
+from storage.catalog.cache import CatalogCache, OwnCommits, changes_of
 from vectoray.core.errors import Unavailable
 
 _T = TypeVar("_T")
@@ -24,6 +24,7 @@ _THREADS = 4
 # Any constant will do, as long as every process of every version uses the same one.
 _MIGRATION_LOCK = 0x76656374
 
+_DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 _SQLITE_BEGIN = "sqlite_begin"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -43,6 +44,7 @@ class Database:
         self._threads = threads
         self._reading = sessionmaker(engine, expire_on_commit=False)
         self._writing = sessionmaker(for_writing(engine), expire_on_commit=False)
+        self._commits = OwnCommits()
         self._caches: list[CatalogCache[Any]] = []
 
     @classmethod
@@ -74,11 +76,19 @@ class Database:
 
     async def write(self, work: Callable[[Session], _T]) -> _T:
         """What ``work`` returns, once the changes it makes are durable; if it raises, nothing is changed."""
-        return await self._in_thread(lambda: _transaction(self._writing, work))
+
+        def transaction() -> _T:
+            try:
+                return _transaction(self._writing, work)
+            finally:
+                # Also where it seems to have failed: the commit may have come through.
+                self._commits.add()
+
+        return await self._in_thread(transaction)
 
     def new_cache(self) -> CatalogCache[Any]:
         """Memory for what was read, which forgets it when the database changes. Closed with the database."""
-        cache: CatalogCache[Any] = CatalogCache(changes_of(self._engine))
+        cache: CatalogCache[Any] = CatalogCache(changes_of(self._engine, self._commits))
         self._caches.append(cache)
         return cache
 
@@ -108,6 +118,22 @@ def _database_errors() -> Iterator[None]:
 def sqlite_url(path: Path) -> str:
     """The URL of an SQLite file, whatever characters its path has."""
     return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def with_driver(url: str) -> str:
+    """The URL of an SQLite or PostgreSQL database, with the driver that is installed for it.
+
+    Raises:
+        ValueError: It is no such URL. What it is, is not said: it may hold a password.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError("not the URL of a database") from None
+    driver = _DRIVERS.get(parsed.get_backend_name())
+    if driver is None or not parsed.database:
+        raise ValueError("not the URL of an SQLite or PostgreSQL database with its name") from None
+    return parsed.set(drivername=driver).render_as_string(hide_password=False)
 
 
 def open_database(url: str) -> Engine:

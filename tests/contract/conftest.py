@@ -71,11 +71,11 @@ def settings() -> ServeSettings:
 
 @pytest.fixture
 def open_services(
-    tmp_path: Path, engine: Engine, settings: ServeSettings
+    database_url: str, engine: Engine, settings: ServeSettings
 ) -> Callable[[], Awaitable[Services]]:
     async def open_them() -> Services:
         return await Services.open(
-            catalog=await Catalog.open(f"sqlite:///{tmp_path / 'catalog.db'}"),
+            catalog=await Catalog.open(database_url),
             engine=engine,
             embedder=LetterEmbedder(),
             models=[MODEL],

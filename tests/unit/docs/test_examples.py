@@ -66,12 +66,12 @@ def model(tmp_path: Path) -> QuickModel:
 
 
 @pytest.fixture
-async def client(tmp_path: Path, model: QuickModel) -> AsyncIterator[httpx.AsyncClient]:
+async def client(tmp_path: Path, database_url: str, model: QuickModel) -> AsyncIterator[httpx.AsyncClient]:
     """A server as `vectoray up` configures it, but for Ray and the model."""
 
     async def open_services() -> Services:
         return await Services.open(
-            catalog=await Catalog.open(f"sqlite:///{tmp_path / 'catalog.db'}"),
+            catalog=await Catalog.open(database_url),
             engine=LocalEngine(tmp_path / "data"),
             embedder=model,
             models=[MODEL],

@@ -37,10 +37,15 @@ def header(secret: str) -> Credential:
 
 
 @pytest.fixture
-async def databases(tmp_path: Path) -> AsyncIterator[tuple[Database, Database]]:
+def database_url(tmp_path: Path) -> str:
+    """SQLite, which alone tells of every commit at once."""
+    return f"sqlite:///{tmp_path / 'catalog.db'}"
+
+
+@pytest.fixture
+async def databases(database_url: str) -> AsyncIterator[tuple[Database, Database]]:
     """Two over one file, as two gateways have them."""
-    url = f"sqlite:///{tmp_path / 'catalog.db'}"
-    opened = await Database.open(url), await Database.open(url)
+    opened = await Database.open(database_url), await Database.open(database_url)
     await Accounts(opened[0]).add_user(ANN, None)
     yield opened
     for one in opened:

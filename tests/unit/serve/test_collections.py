@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -58,8 +57,8 @@ def logs() -> Iterator[list[MutableMapping[str, Any]]]:
 
 
 @pytest.fixture
-async def catalog(tmp_path: Path) -> AsyncIterator[Catalog]:
-    opened = await Catalog.open(f"sqlite:///{tmp_path / 'catalog.db'}")
+async def catalog(database_url: str) -> AsyncIterator[Catalog]:
+    opened = await Catalog.open(database_url)
     yield opened
     await opened.dispose()
 

@@ -87,12 +87,14 @@ def test_strings_in_a_path_need_no_validation() -> None:
         ("/api/collections/a/query", b'{"text": "a"}', 404),
     ],
 )
-async def test_both_ways_answer_alike(path: str, body: bytes | None, status: int, tmp_path: Any) -> None:
+async def test_both_ways_answer_alike(
+    path: str, body: bytes | None, status: int, tmp_path: Any, database_url: str
+) -> None:
     """A mount point above the paths, which only FastAPI knows to leave out, shows FastAPI's way."""
 
     async def open_services() -> Services:
         return await Services.open(
-            catalog=await Catalog.open(f"sqlite:///{tmp_path / 'catalog.db'}"),
+            catalog=await Catalog.open(database_url),
             engine=LocalEngine(tmp_path / "data"),
             embedder=LetterEmbedder(),
             models=[],

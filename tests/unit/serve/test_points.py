@@ -56,10 +56,10 @@ def vector(*numbers: float) -> FloatVector:
 
 
 @pytest.fixture(params=[1, 3], ids=["one shard", "three shards"])
-async def docs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opened]:
+async def docs(request: pytest.FixtureRequest, tmp_path: Path, database_url: str) -> AsyncIterator[Opened]:
     """Ann's collection of dimension 2."""
     engine = LocalEngine(tmp_path / "data")
-    catalog = await Catalog.open(f"sqlite:///{tmp_path / 'catalog.db'}")
+    catalog = await Catalog.open(database_url)
     now = datetime.now(UTC)
     collection = Collection(
         id=str(uuid4()),

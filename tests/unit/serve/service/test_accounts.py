@@ -1,7 +1,6 @@
 """Logging in: who is let in, and that whoever is not costs the same work."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -18,8 +17,8 @@ EMAIL, PASSWORD = "ann@example.com", "correct horse"
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await Database.open(f"sqlite:///{tmp_path / 'catalog.db'}")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = await Database.open(database_url)
     yield opened
     await opened.dispose()
 

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -19,8 +18,8 @@ ADMIN = Principal("admin", is_admin=True, with_local=True)
 
 
 @pytest.fixture
-async def catalog(tmp_path: Path) -> AsyncIterator[Catalog]:
-    opened = await Catalog.open(f"sqlite:///{tmp_path / 'catalog.db'}")
+async def catalog(database_url: str) -> AsyncIterator[Catalog]:
+    opened = await Catalog.open(database_url)
     yield opened
     await opened.dispose()
 

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import numpy as np
@@ -45,8 +44,8 @@ class UntouchedEngine:
 
 
 @pytest.fixture
-async def catalog(tmp_path: Path) -> AsyncIterator[Catalog]:
-    opened = await Catalog.open(f"sqlite:///{tmp_path / 'catalog.db'}")
+async def catalog(database_url: str) -> AsyncIterator[Catalog]:
+    opened = await Catalog.open(database_url)
     await made(opened, collection(owner="ann"))
     yield opened
     await opened.dispose()

@@ -11,11 +11,8 @@ from sqlalchemy import func, select
 
 from storage.catalog import Accounts, Database, RefreshToken
 from storage.catalog.account_tables import RefreshTokenRow
-from tests.unit.storage.catalog.test_catalog import url
 from vectoray.core.accounts import User
 from vectoray.core.errors import Conflict
-
-__all__ = ["url"]
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -30,9 +27,9 @@ def token(of: User, *, expires_at: datetime = NOW + DAY) -> RefreshToken:
 
 
 @pytest.fixture
-async def databases(url: str) -> AsyncIterator[tuple[Database, Database]]:
+async def databases(database_url: str) -> AsyncIterator[tuple[Database, Database]]:
     """Two over one file, as two gateways have them."""
-    opened = await Database.open(url), await Database.open(url)
+    opened = await Database.open(database_url), await Database.open(database_url)
     yield opened
     for one in opened:
         await one.dispose()

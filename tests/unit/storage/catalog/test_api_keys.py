@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 
 from storage.catalog import Accounts, ApiKeys, Database
-from tests.unit.storage.catalog.test_accounts import DAY, NOW, accounts, ann, databases, url, user
+from tests.unit.storage.catalog.test_accounts import DAY, NOW, accounts, ann, databases, user
 from vectoray.core.accounts import ALL_SCOPES, ApiKey, Scope, User
 
-__all__ = ["accounts", "ann", "databases", "url"]
+__all__ = ["accounts", "ann", "databases"]
 
 HASH = bytes(range(32))
 

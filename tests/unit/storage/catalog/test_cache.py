@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Self
 from unittest.mock import patch
 
@@ -11,20 +12,24 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from storage.catalog import Catalog
-from storage.catalog.cache import CatalogCache, ClockTicks, SqliteChanges, changes_of
+from storage.catalog.cache import CatalogCache, ClockTicks, OwnCommits, SqliteChanges, changes_of
 from storage.catalog.database import for_writing, open_database
-from tests.unit.storage.catalog.test_catalog import collection, made, url
+from tests.unit.storage.catalog.test_catalog import collection, made
 from vectoray.core.model import Collection
-
-__all__ = ["url"]
 
 OWNERS = ("local",)
 
 
 @pytest.fixture
-async def catalogs(url: str) -> AsyncIterator[tuple[Catalog, Catalog]]:
+def database_url(tmp_path: Path) -> str:
+    """SQLite, which alone tells of every commit at once."""
+    return f"sqlite:///{tmp_path / 'catalog.db'}"
+
+
+@pytest.fixture
+async def catalogs(database_url: str) -> AsyncIterator[tuple[Catalog, Catalog]]:
     """Two catalogs over one file, as two processes have them."""
-    one, other = await Catalog.open(url), await Catalog.open(url)
+    one, other = await Catalog.open(database_url), await Catalog.open(database_url)
     yield one, other
     await one.dispose()
     await other.dispose()
@@ -80,7 +85,9 @@ async def test_a_name_that_is_given_again_is_the_new_collection(catalogs: tuple[
         await one.begin_drop(docs.id)
 
 
-async def test_what_another_process_drops_is_not_found(url: str, catalogs: tuple[Catalog, Catalog]) -> None:
+async def test_what_another_process_drops_is_not_found(
+    database_url: str, catalogs: tuple[Catalog, Catalog]
+) -> None:
     catalog, _ = catalogs
     docs = await made(catalog, collection())
     assert await catalog.by_id(docs.id) == docs
@@ -98,7 +105,7 @@ async def test_what_another_process_drops_is_not_found(url: str, catalogs: tuple
         sys.executable,
         "-c",
         script,
-        url,
+        database_url,
         docs.id,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -120,12 +127,12 @@ async def test_what_is_not_found_is_looked_for_again(catalogs: tuple[Catalog, Ca
 
 
 async def test_a_writer_in_the_middle_of_a_transaction_holds_up_no_lookup(
-    url: str, catalogs: tuple[Catalog, Catalog]
+    database_url: str, catalogs: tuple[Catalog, Catalog]
 ) -> None:
     catalog, _ = catalogs
     docs = await made(catalog, collection())
     assert await catalog.by_id(docs.id) == docs
-    engine = open_database(url)
+    engine = open_database(database_url)
     with Reads(catalog) as reads, for_writing(engine).connect() as writer:
         writer.execute(text("UPDATE collections SET name = 'other'"))
         began = time.perf_counter()
@@ -199,7 +206,7 @@ def test_the_collections_used_last_are_remembered() -> None:
 
 
 def test_a_database_on_another_machine_is_trusted_for_half_a_second() -> None:
-    changes = changes_of(create_engine("sqlite://"))
+    changes = changes_of(create_engine("sqlite://"), OwnCommits())
     assert isinstance(changes, ClockTicks)
     with patch("time.monotonic", return_value=1000.0):
         first = changes.read()
@@ -208,10 +215,20 @@ def test_a_database_on_another_machine_is_trusted_for_half_a_second() -> None:
     changes.close()
 
 
-def test_a_database_that_cannot_be_asked_says_unknown(url: str) -> None:
-    engine = open_database(url)
-    changes = changes_of(engine)
+def test_a_database_that_cannot_be_asked_says_unknown(database_url: str) -> None:
+    engine = open_database(database_url)
+    changes = changes_of(engine, OwnCommits())
     assert isinstance(changes, SqliteChanges)
     changes.close()
     assert changes.read() is None
     engine.dispose()
+
+
+async def test_where_no_database_tells_our_own_commits_are_noticed_at_once() -> None:
+    own = OwnCommits()
+    changes = ClockTicks(own)
+    with patch("time.monotonic", return_value=1000.0):
+        before = changes.read()
+        assert changes.read() == before
+        own.add()
+        assert changes.read() != before

@@ -1,25 +1,16 @@
-"""The catalog: states of a collection, uniqueness of names, order of owners, migrations."""
+"""The catalog: states of a collection, uniqueness of names, order of owners."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import text
-from sqlalchemy.exc import OperationalError, StatementError
+from sqlalchemy.exc import StatementError
 
 from storage.catalog import Catalog, CollectionState
-from storage.catalog.database import for_writing, migrate, open_database
-from storage.catalog.tables import Base
-from vectoray.core.errors import CollectionExists, Unavailable
+from vectoray.core.errors import CollectionExists
 from vectoray.core.model import Collection, IndexKind, IndexOptions, Metric
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
@@ -43,13 +34,8 @@ def collection(name: str = "docs", owner: str = "local", *, age_s: int = 0) -> C
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'cat alog%.db'}"
-
-
-@pytest.fixture
-async def catalog(url: str) -> AsyncIterator[Catalog]:
-    opened = await Catalog.open(url)
+async def catalog(database_url: str) -> AsyncIterator[Catalog]:
+    opened = await Catalog.open(database_url)
     yield opened
     await opened.dispose()
 
@@ -94,8 +80,8 @@ async def test_a_collection_is_visible_only_between_finish_create_and_begin_drop
     assert await catalog.page(["local"]) == ([], 0)
 
 
-async def test_what_a_crash_left_between_begin_and_finish_is_found_after_reopening(url: str) -> None:
-    first = await Catalog.open(url)
+async def test_what_a_crash_left_between_begin_and_finish_is_found_after_reopening(database_url: str) -> None:
+    first = await Catalog.open(database_url)
     half_made, half_dropped = collection("a", age_s=2), collection("b", age_s=1)
     await first.begin_create(half_made)
     await made(first, half_dropped)
@@ -103,7 +89,7 @@ async def test_what_a_crash_left_between_begin_and_finish_is_found_after_reopeni
     await made(first, collection("whole"))
     await first.dispose()
 
-    second = await Catalog.open(url)
+    second = await Catalog.open(database_url)
     assert await second.unfinished() == [
         (half_made, CollectionState.CREATING),
         (half_dropped, CollectionState.DROPPING),
@@ -167,103 +153,3 @@ async def test_pages_are_cut_from_the_oldest_on_and_count_everything(catalog: Ca
     items, total = await catalog.page(["local"], skip=1, limit=2)
     assert ([item.name for item in items], total) == (names[1:3], 5)
     assert await catalog.page(["local"], skip=9, limit=2) == ([], 5)
-
-
-def test_every_connection_is_durable_and_checks_foreign_keys(url: str) -> None:
-    engine = open_database(url)
-    with engine.connect() as one, engine.connect() as two:
-        for connection in (one, two):
-            pragmas = [
-                connection.execute(text(f"PRAGMA {name}")).scalar_one()
-                for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-            ]
-            assert pragmas == ["wal", 2, 1, 10000]
-    engine.dispose()
-
-
-def test_migrations_make_what_the_models_say(url: str, tmp_path: Path) -> None:
-    migrated, modelled = open_database(url), open_database(f"sqlite:///{tmp_path / 'modelled.db'}")
-    migrate(migrated)
-    Base.metadata.create_all(modelled)
-    # Alembic compares all but the condition of a partial index.
-    indexes = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql NOT NULL"
-    with migrated.connect() as one, modelled.connect() as other:
-        assert compare_metadata(MigrationContext.configure(one), Base.metadata) == []
-        assert one.execute(text(indexes)).all() == other.execute(text(indexes)).all() != []
-    migrated.dispose()
-    modelled.dispose()
-
-
-async def test_migrating_twice_keeps_the_rows(url: str) -> None:
-    first = await Catalog.open(url)
-    wanted = await made(first, collection())
-    await first.dispose()
-    second = await Catalog.open(url)
-    assert await second.by_id(wanted.id) == wanted
-    await second.dispose()
-
-
-async def test_engines_that_migrate_at_once_agree(url: str) -> None:
-    catalogs = await asyncio.gather(*(Catalog.open(url) for _ in range(4)))
-    wanted = await made(catalogs[0], collection())
-    assert await catalogs[3].by_id(wanted.id) == wanted
-    for opened in catalogs:
-        await opened.dispose()
-
-
-@pytest.mark.slow
-def test_processes_that_migrate_at_once_agree(url: str) -> None:
-    program = (
-        "import asyncio, sys\n"
-        "from storage.catalog import Catalog\n"
-        "async def main():\n"
-        "    print('ready', flush=True)\n"
-        "    sys.stdin.readline()\n"
-        "    catalog = await Catalog.open(sys.argv[1])\n"
-        "    await catalog.dispose()\n"
-        "asyncio.run(main())\n"
-    )
-    root = Path(__file__).parents[4]
-    with ExitStack() as stack:
-        processes = [
-            stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", program, url],
-                    cwd=root,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                )
-            )
-            for _ in range(3)
-        ]
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.close()
-        assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
-
-
-def test_only_its_owner_can_read_the_files(url: str, tmp_path: Path) -> None:
-    engine = open_database(url)
-    migrate(engine)
-    modes = {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
-    assert (len(list(tmp_path.iterdir())) > 1, modes) == (True, {0o600})
-    engine.dispose()
-
-
-async def test_a_database_that_cannot_be_opened_is_unavailable_and_named_nowhere(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable) as failure:
-        await Catalog.open(f"sqlite:///{tmp_path / 'no' / 'catalog.db'}")
-    assert str(tmp_path) not in str(failure.value)
-
-
-def test_a_write_transaction_takes_the_lock_when_it_begins(url: str) -> None:
-    engine = open_database(url)
-    with engine.connect() as other:
-        other.execute(text("PRAGMA busy_timeout=0"))
-        other.rollback()
-        with for_writing(engine).begin(), pytest.raises(OperationalError, match="locked"):
-            other.exec_driver_sql("CREATE TABLE t (x)")
-    engine.dispose()
