@@ -43,7 +43,7 @@ def build_app(
     services = ServicesOnDemand(open_services)
     mounted = [mount(surface, anonymous_allowed=anonymous_allowed) for surface in SURFACES]
     documents = {
-        surface.name: (surface.title, cache(partial(openapi_document, app)))
+        surface.name: (surface.title, cache(partial(openapi_document, app, surface.security)))
         for surface, (_, app) in zip(SURFACES, mounted, strict=True)
     }
     rules = Rules(

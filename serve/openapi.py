@@ -1,26 +1,65 @@
-"""The OpenAPI document of a family: FastAPI's, in version 3.0, with every content type that is understood.
+"""The OpenAPI document of a family: FastAPI's, in version 3.0, with what FastAPI cannot know.
 
-FastAPI writes 3.1; the bundled documentation page and other tools know no 3.1. Only what our wire models use
-is rewritten.
+That is every content type that is understood, who may call an operation and how they prove it. FastAPI writes
+3.1; the bundled documentation page and other tools know no 3.1. Only what our wire models use is rewritten.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from serve.answer import JSON_TYPE, MSGPACK_TYPE
+from serve.auth import Access
+from serve.deps import access_of
+
+SecurityScheme = Mapping[str, str]
+
+BEARER_OR_API_KEY: Mapping[str, SecurityScheme] = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An access token, or an API key.",
+    },
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
+}
+"""How callers of most families prove who they are."""
 
 _EXCLUSIVE = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
 
-def openapi_document(app: FastAPI) -> dict[str, Any]:
-    """The app's OpenAPI 3.0 document."""
+def openapi_document(
+    app: FastAPI, security: Mapping[str, SecurityScheme] = BEARER_OR_API_KEY
+) -> dict[str, Any]:
+    """The app's OpenAPI 3.0 document.
+
+    Args:
+        app: A family's.
+        security: The ways to send a credential, by name.
+    """
     document: dict[str, Any] = _rewrite(app.openapi())
-    for operations in document["paths"].values():
-        for operation in operations.values():
+    access = {
+        (route.path_format, method.lower()): access_of(route.dependant)
+        for route in app.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            operation["security"] = _security(access[path, method], security)
+            # Made up by FastAPI, which is not told of our errors otherwise than by naming them all.
+            operation["responses"].pop("default", None)
             for described in (operation.get("requestBody", {}), *operation["responses"].values()):
                 _also_msgpack(described.get("content", {}))
+    document["components"]["securitySchemes"] = {name: dict(scheme) for name, scheme in security.items()}
     return document
+
+
+def _security(access: Access, schemes: Mapping[str, SecurityScheme]) -> list[dict[str, list[str]]]:
+    """The choices of whoever calls; an empty one is no credential."""
+    ways: list[dict[str, list[str]]] = [{name: []} for name in schemes]
+    return {Access.OPEN: [], Access.CALLER: [*ways, {}], Access.SIGNED_IN: ways}[access]
 
 
 def _also_msgpack(content: dict[str, Any]) -> None:
@@ -37,6 +76,9 @@ def _rewrite(node: Any) -> Any:
     rewritten = {key: _rewrite(value) for key, value in node.items()}
     if "const" in rewritten:
         rewritten["enum"] = [rewritten.pop("const")]
+    # A schema's list of examples; what a parameter or a content type calls so is no list.
+    if isinstance(rewritten.get("examples"), list) and rewritten["examples"]:
+        rewritten["example"] = rewritten.pop("examples")[0]
     for exclusive, inclusive in _EXCLUSIVE.items():
         if isinstance(rewritten.get(exclusive), int | float) and not isinstance(rewritten[exclusive], bool):
             rewritten[inclusive] = rewritten[exclusive]

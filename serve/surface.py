@@ -5,7 +5,7 @@ error under a family's paths leaves in its envelope: ours, validation, unknown p
 """
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -25,6 +25,7 @@ from serve.auth import Access, Credential, Principal, anonymous
 from serve.body import decode_body
 from serve.deps import access_of
 from serve.direct import DirectApp, Faults
+from serve.openapi import BEARER_OR_API_KEY, SecurityScheme
 from serve.services import Services
 from serve.wire_types import WireModel
 from vectoray.core.errors import BodyTooLarge, InternalError, InvalidRequest, Unauthenticated, VectorayError
@@ -49,6 +50,7 @@ class Surface:
         render_error: An error, and the name of the handler it comes from ("" before one is chosen), in the
             family's envelope.
         render_http_error: An HTTP status and a sentence, in the family's envelope.
+        security: The ways to send a credential that ``credential`` finds, as OpenAPI describes them.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Surface:
     credential: Callable[[Mapping[str, str]], Credential | None]
     render_error: Callable[[VectorayError, str], Response]
     render_http_error: Callable[[int, str], Response]
+    security: Mapping[str, SecurityScheme] = field(default_factory=lambda: BEARER_OR_API_KEY)
 
 
 @dataclass(frozen=True, slots=True)
