@@ -1,7 +1,7 @@
 # Everything a developer types. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-postgres nightly check down clean format config lock install-server bench-storage bench-search
+.PHONY: help install demo test test-postgres nightly check down clean format config transcripts lock install-server bench-storage bench-search
 
 PORT ?= 8000
 PYTHON ?= python3
@@ -51,6 +51,9 @@ format: install ## Format and fix what can be fixed
 
 config: install ## Write configs/local.yaml from the settings
 	@$(BIN)/python -m scripts.render_config
+
+transcripts: install ## Ask a server all that docs/api asks, and write its answers there (a minute)
+	@$(BIN)/python -m scripts.transcripts.run
 
 lock: install ## Write constraints.txt from what .venv holds
 	@scripts/lock.sh

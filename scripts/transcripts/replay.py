@@ -1,0 +1,44 @@
+"""Sends the examples of a page to a server, and says what the page should show."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+
+from scripts.transcripts.answers import Answers
+from scripts.transcripts.page import Example
+
+SERVER = "http://127.0.0.1:8000"
+"""The server that the pages' commands ask."""
+
+
+async def replay(
+    examples: Sequence[Example], client: httpx.AsyncClient, answers: Answers
+) -> list[tuple[Example, int, Any]]:
+    """The examples, each with the status and the JSON value to show for it.
+
+    Args:
+        examples: Of one page, in its order.
+        client: Of the server to ask, as its base URL.
+        answers: Knows nothing of this run yet.
+
+    Raises:
+        ValueError: An answer is no JSON.
+    """
+    told = []
+    for example in examples:
+        call = example.call
+        response = await client.request(
+            call.method,
+            answers.to_send(call.url.removeprefix(SERVER)),
+            headers={name: answers.to_send(value) for name, value in call.headers.items()},
+            content=None if call.body is None else answers.to_send(call.body),
+        )
+        try:
+            got = response.json()
+        except ValueError:
+            raise ValueError(
+                f"{call.method} {call.url} answered {response.status_code} without JSON"
+            ) from None
+        told.append((example, response.status_code, answers.to_show(example.answer, got)))
+    return told

@@ -1,0 +1,96 @@
+"""Asks a running server everything that the API pages ask, and writes its answers into them.
+
+    python -m scripts.transcripts.run            writes docs/api/*.md anew where a server says something else
+    python -m scripts.transcripts.run --check    writes nothing, and fails where it would
+
+It starts a server of its own, as a person would, with an empty data folder.
+"""
+
+import argparse
+import asyncio
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import unified_diff
+from pathlib import Path
+
+import httpx
+
+from scripts.transcripts.answers import Answers
+from scripts.transcripts.page import examples, with_answers
+from scripts.transcripts.replay import replay
+
+ROOT = Path(__file__).parents[2]
+PAGES = tuple(ROOT / "docs" / "api" / f"{name}.md" for name in ("vectory", "vectorizer"))
+# What the Vectory page asks in words.
+DOCUMENT = ("durability.md", "# Durability\n\nAn insert that was answered is on the disk.\n")
+# Scores differ a little from one processor to another.
+SCORES = 1e-2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit status: 1 when a page is not what a server says."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.transcripts.run", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    check = parser.parse_args(arguments).check
+    differing = 0
+    with _server() as (url, data_dir):
+        for page in PAGES:
+            text = page.read_text()
+            told = asyncio.run(_told(text, url, data_dir))
+            if told == text:
+                continue
+            differing += 1
+            if check:
+                lines = (one.splitlines(keepends=True) for one in (text, told))
+                sys.stdout.writelines(unified_diff(*lines, page.name))
+            else:
+                page.write_text(told)
+                print(f"{page.relative_to(ROOT)}: written anew")
+    print(f"{len(PAGES)} pages asked, {differing} of them differ" + (" from what is said." if check else "."))
+    return 1 if check and differing else 0
+
+
+async def _told(text: str, url: str, data_dir: Path) -> str:
+    """The page as this server would have it. What other pages made is taken away first."""
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client:
+        for collection in (await client.get("/api/v1/collections")).json():
+            await client.delete(f"/api/v1/collections/{collection['name']}")
+        if "/notes" in text or '"notes"' in text:
+            _ingest(data_dir)
+        return with_answers(text, await replay(examples(text), client, Answers(tolerance=SCORES)))
+
+
+def _ingest(data_dir: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        name, content = DOCUMENT
+        (Path(folder) / name).write_text(content)
+        _vectoray("ingest", folder, "--collection", "notes", "--data-dir", data_dir)
+
+
+@contextmanager
+def _server() -> Iterator[tuple[str, Path]]:
+    with tempfile.TemporaryDirectory() as folder:
+        data_dir = Path(folder) / "data"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        _vectoray("up", "--detach", "--data-dir", data_dir, "--port", port)
+        try:
+            yield f"http://127.0.0.1:{port}", data_dir
+        finally:
+            _vectoray("down", "--data-dir", data_dir)
+
+
+def _vectoray(*arguments: object) -> None:
+    command = [sys.executable, "-m", "vectoray.cli.main", *map(str, arguments)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        raise SystemExit(f"vectoray {arguments[0]} failed:\n{done.stdout}{done.stderr}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
