@@ -45,8 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
                 continue
             differing += 1
             if check:
-                lines = (one.splitlines(keepends=True) for one in (text, told))
-                sys.stdout.writelines(unified_diff(*lines, page.name))
+                before, after = text.splitlines(keepends=True), told.splitlines(keepends=True)
+                sys.stdout.writelines(unified_diff(before, after, page.name))
             else:
                 page.write_text(told)
                 print(f"{page.relative_to(ROOT)}: written anew")
