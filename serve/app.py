@@ -13,10 +13,9 @@ from serve.middleware.admission import Admission
 from serve.middleware.guard import Guard, Rules
 from serve.middleware.host import HostCheck
 from serve.middleware.origin import OriginPolicy
-from serve.openapi import openapi_document
 from serve.services import Services, ServicesOnDemand
 from serve.settings import ServeSettings
-from serve.surface import MountedApp, Surface, mount
+from serve.surface import MountedApp, Surface, document_of, mount
 from serve.surfaces.vectorizer.surface import VECTORIZER
 from serve.surfaces.vectory.surface import VECTORY
 from vectoray.core.errors import VectorayError
@@ -43,7 +42,7 @@ def build_app(
     services = ServicesOnDemand(open_services)
     mounted = [mount(surface, anonymous_allowed=anonymous_allowed) for surface in SURFACES]
     documents = {
-        surface.name: (surface.title, cache(partial(openapi_document, app, surface.security)))
+        surface.name: (surface.title, cache(partial(document_of, surface, app)))
         for surface, (_, app) in zip(SURFACES, mounted, strict=True)
     }
     rules = Rules(

@@ -30,13 +30,18 @@ _EXCLUSIVE = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
 
 def openapi_document(
-    app: FastAPI, security: Mapping[str, SecurityScheme] = BEARER_OR_API_KEY
+    app: FastAPI,
+    *,
+    security: Mapping[str, SecurityScheme] = BEARER_OR_API_KEY,
+    examples: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The app's OpenAPI 3.0 document.
 
     Args:
         app: A family's.
         security: The ways to send a credential, by name.
+        examples: Method and path of an operation -> what was sent to a server once (``request``; left out
+            where there was no body), and the ``status`` and ``response`` that it gave.
     """
     document: dict[str, Any] = _rewrite(app.openapi())
     access = {
@@ -52,8 +57,20 @@ def openapi_document(
             operation["responses"].pop("default", None)
             for described in (operation.get("requestBody", {}), *operation["responses"].values()):
                 _also_msgpack(described.get("content", {}))
+            example = (examples or {}).get(f"{method.upper()} {path}")
+            if example is not None:
+                _show(operation, example)
     document["components"]["securitySchemes"] = {name: dict(scheme) for name, scheme in security.items()}
     return document
+
+
+def _show(operation: dict[str, Any], example: Mapping[str, Any]) -> None:
+    """Put an example where it belongs. MessagePack has none: it is no text."""
+    if "request" in example:
+        operation["requestBody"]["content"][JSON_TYPE]["example"] = example["request"]
+    answer = operation["responses"][str(example["status"])]
+    if "response" in example:
+        answer["content"][JSON_TYPE]["example"] = example["response"]
 
 
 def _security(access: Access, schemes: Mapping[str, SecurityScheme]) -> list[dict[str, list[str]]]:
@@ -65,7 +82,7 @@ def _security(access: Access, schemes: Mapping[str, SecurityScheme]) -> list[dic
 def _also_msgpack(content: dict[str, Any]) -> None:
     """Whatever may be JSON may be MessagePack; see `serve.body` and `serve.answer`."""
     if JSON_TYPE in content:
-        content[MSGPACK_TYPE] = content[JSON_TYPE]
+        content[MSGPACK_TYPE] = dict(content[JSON_TYPE])
 
 
 def _rewrite(node: Any) -> Any:

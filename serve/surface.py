@@ -8,8 +8,10 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
+import orjson
 import structlog
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -25,7 +27,7 @@ from serve.auth import Access, Credential, Principal, anonymous
 from serve.body import decode_body
 from serve.deps import access_of
 from serve.direct import DirectApp, Faults
-from serve.openapi import BEARER_OR_API_KEY, SecurityScheme
+from serve.openapi import BEARER_OR_API_KEY, SecurityScheme, openapi_document
 from serve.services import Services
 from serve.wire_types import WireModel
 from vectoray.core.errors import BodyTooLarge, InternalError, InvalidRequest, Unauthenticated, VectorayError
@@ -51,6 +53,7 @@ class Surface:
             family's envelope.
         render_http_error: An HTTP status and a sentence, in the family's envelope.
         security: The ways to send a credential that ``credential`` finds, as OpenAPI describes them.
+        examples: A file of requests and their answers, see `serve.openapi`; made by ``make transcripts``.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Surface:
     credential: Callable[[Mapping[str, str]], Credential | None]
     render_error: Callable[[VectorayError, str], Response]
     render_http_error: Callable[[int, str], Response]
+    examples: Path
     security: Mapping[str, SecurityScheme] = field(default_factory=lambda: BEARER_OR_API_KEY)
 
 
@@ -179,6 +183,12 @@ def mount(surface: Surface, *, anonymous_allowed: bool) -> tuple[MountedApp, Fas
         answer=lambda error, scope: answer(_as_ours(error), scope),
     )
     return MountedApp(surface.name, surface.prefixes, direct, answer), app
+
+
+def document_of(surface: Surface, app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of a family, whose app `mount` has made."""
+    examples = orjson.loads(surface.examples.read_bytes()) if surface.examples.exists() else {}
+    return openapi_document(app, security=surface.security, examples=examples)
 
 
 def answer_error(surface: Surface, error: VectorayError, scope: Scope) -> Response:

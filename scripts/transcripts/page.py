@@ -41,6 +41,10 @@ class Example:
     answer_at: tuple[int, int]
 
 
+Told = tuple[Example, int, Any]
+"""An example, and the status and the JSON value that should be shown below it."""
+
+
 def calls(text: str) -> list[Call]:
     """Every curl command of a page's shell blocks."""
     return [call for block in _SHELL.findall(text) for call in _calls_of(block)]
@@ -63,7 +67,7 @@ def examples(text: str) -> list[Example]:
     return found
 
 
-def with_answers(text: str, told: Sequence[tuple[Example, int, Any]]) -> str:
+def with_answers(text: str, told: Sequence[Told]) -> str:
     """The page with other answers below its examples; one that says the same stays as it is written.
 
     Args:

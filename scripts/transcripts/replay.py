@@ -1,20 +1,17 @@
 """Sends the examples of a page to a server, and says what the page should show."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import httpx
 
 from scripts.transcripts.answers import Answers
-from scripts.transcripts.page import Example
+from scripts.transcripts.page import Example, Told
 
 SERVER = "http://127.0.0.1:8000"
 """The server that the pages' commands ask."""
 
 
-async def replay(
-    examples: Sequence[Example], client: httpx.AsyncClient, answers: Answers
-) -> list[tuple[Example, int, Any]]:
+async def replay(examples: Sequence[Example], client: httpx.AsyncClient, answers: Answers) -> list[Told]:
     """The examples, each with the status and the JSON value to show for it.
 
     Args:

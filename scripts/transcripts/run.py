@@ -3,6 +3,8 @@
     python -m scripts.transcripts.run            writes docs/api/*.md anew where a server says something else
     python -m scripts.transcripts.run --check    writes nothing, and fails where it would
 
+The examples of the OpenAPI documents are made of the same answers.
+
 It starts a server of its own, as a person would, with an empty data folder.
 """
 
@@ -18,13 +20,16 @@ from difflib import unified_diff
 from pathlib import Path
 
 import httpx
+from fastapi.routing import APIRoute
 
 from scripts.transcripts.answers import Answers
-from scripts.transcripts.page import examples, with_answers
+from scripts.transcripts.openapi_examples import openapi_examples
+from scripts.transcripts.page import Told, examples, layout, with_answers
 from scripts.transcripts.replay import replay
+from serve.app import SURFACES
+from serve.surface import mount
 
-ROOT = Path(__file__).parents[2]
-PAGES = tuple(ROOT / "docs" / "api" / f"{name}.md" for name in ("vectory", "vectorizer"))
+PAGES = Path(__file__).parents[2] / "docs" / "api"
 # What the Vectory page asks in words.
 DOCUMENT = ("durability.md", "# Durability\n\nAn insert that was answered is on the disk.\n")
 # Scores differ a little from one processor to another.
@@ -38,30 +43,39 @@ def main(arguments: list[str] | None = None) -> int:
     check = parser.parse_args(arguments).check
     differing = 0
     with _server() as (url, data_dir):
-        for page in PAGES:
+        for surface in SURFACES:
+            page = PAGES / f"{surface.name}.md"
             text = page.read_text()
             told = asyncio.run(_told(text, url, data_dir))
-            if told == text:
-                continue
-            differing += 1
-            if check:
-                before, after = text.splitlines(keepends=True), told.splitlines(keepends=True)
-                sys.stdout.writelines(unified_diff(before, after, page.name))
-            else:
-                page.write_text(told)
-                print(f"{page.relative_to(ROOT)}: written anew")
-    print(f"{len(PAGES)} pages asked, {differing} of them differ" + (" from what is said." if check else "."))
+            app = mount(surface, anonymous_allowed=True)[1]
+            paths = [route.path_format for route in app.routes if isinstance(route, APIRoute)]
+            shown = openapi_examples(paths, told)
+            made = {page: with_answers(text, told), surface.examples: f"{layout(shown)}\n"}
+            differing += sum([_differs(path, content, check=check) for path, content in made.items()])
+    print(f"{len(SURFACES)} families asked, {differing} files {'would differ' if check else 'written anew'}.")
     return 1 if check and differing else 0
 
 
-async def _told(text: str, url: str, data_dir: Path) -> str:
-    """The page as this server would have it. What other pages made is taken away first."""
+def _differs(path: Path, content: str, *, check: bool) -> bool:
+    before = path.read_text() if path.exists() else ""
+    if before == content:
+        return False
+    if check:
+        lines = before.splitlines(keepends=True), content.splitlines(keepends=True)
+        sys.stdout.writelines(unified_diff(lines[0], lines[1], path.name))
+    else:
+        path.write_text(content)
+    return True
+
+
+async def _told(text: str, url: str, data_dir: Path) -> list[Told]:
+    """What this server says to a page. What other pages made is taken away first."""
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client:
         for collection in (await client.get("/api/v1/collections")).json():
             await client.delete(f"/api/v1/collections/{collection['name']}")
         if "/notes" in text or '"notes"' in text:
             _ingest(data_dir)
-        return with_answers(text, await replay(examples(text), client, Answers(tolerance=SCORES)))
+        return await replay(examples(text), client, Answers(tolerance=SCORES))
 
 
 def _ingest(data_dir: Path) -> None:

@@ -23,10 +23,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from serve.app import SURFACES, build_app
-from serve.openapi import openapi_document
 from serve.services import Services
 from serve.settings import ServeSettings
-from serve.surface import Surface, mount
+from serve.surface import Surface, document_of, mount
 from tests.contract.seed import Seeded, seed
 
 Open = Callable[[], Awaitable[Services]]
@@ -64,7 +63,7 @@ def server(settings: ServeSettings, open_services: Open) -> Iterator[Server]:
 
 def operations(surface: Surface) -> list[Any]:
     """The operations of a family, as parameters of a test."""
-    document = openapi_document(mount(surface, anonymous_allowed=True)[1], surface.security)
+    document = document_of(surface, mount(surface, anonymous_allowed=True)[1])
     found: list[Any] = []
     for result in schemathesis.openapi.from_dict(document).get_all_operations():
         assert isinstance(result, Ok), result
