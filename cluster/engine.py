@@ -103,8 +103,12 @@ class Engine(Protocol):
             the page is read is missing in it.
         """
 
-    def scan(self, collection: Collection, *, batch_rows: int) -> AsyncIterator[list[Point]]:
+    def scan(
+        self, collection: Collection, *, batch_rows: int, condition: Filter | None = None
+    ) -> AsyncIterator[list[Point]]:
         """Every point once, in batches of about ``batch_rows``: one shard after the other, by hash of the id.
+
+        With a condition, only points that meet it when their batch is read.
 
         It is no snapshot: a point that is written meanwhile comes as it was, as it is, or not at all if it is
         new or deleted; one that was there all the time is never missed, and no id comes twice.
@@ -171,7 +175,14 @@ class ShardHost(Protocol):
     ) -> Listing:
         """The first ``count`` points over these shards, as `storage.listing.newest`."""
 
-    async def scan(self, collection: Collection, shard: int, start_hash: int, count: int) -> ScanStep:
+    async def scan(
+        self,
+        collection: Collection,
+        shard: int,
+        start_hash: int,
+        count: int,
+        condition: Filter | None,
+    ) -> ScanStep:
         """One step through a shard, as `storage.listing.scan`."""
 
     async def stats(

@@ -92,11 +92,18 @@ class RayEngine(ShardedEngine):
             calls.append(newest_of_heads([view.head for view in here.values()], count, condition))
         return await fan_out(calls)
 
-    async def _scan(self, collection: Collection, shard: int, start_hash: int, count: int) -> ScanStep:
+    async def _scan(
+        self,
+        collection: Collection,
+        shard: int,
+        start_hash: int,
+        count: int,
+        condition: Filter | None,
+    ) -> ScanStep:
         here, _ = await self._views(collection, [shard])
         if not here:
-            return await super()._scan(collection, shard, start_hash, count)
-        return await asyncio.to_thread(scan, here[shard].head, start_hash, count)
+            return await super()._scan(collection, shard, start_hash, count, condition)
+        return await asyncio.to_thread(scan, here[shard].head, start_hash, count, condition)
 
     def measure(self, role: str) -> None:
         """Say every few seconds how this process is, until the engine is closed.

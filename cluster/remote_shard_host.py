@@ -124,9 +124,16 @@ class RemoteShardHost:
         answer = await self._ask(self._slow_reads, "newest", collection, shards, count, condition)
         return cast("Listing", answer)
 
-    async def scan(self, collection: Collection, shard: int, start_hash: int, count: int) -> ScanStep:
+    async def scan(
+        self,
+        collection: Collection,
+        shard: int,
+        start_hash: int,
+        count: int,
+        condition: Filter | None,
+    ) -> ScanStep:
         """As `cluster.engine.ShardHost.scan`."""
-        answer = await self._ask(self._slow_reads, "scan", collection, shard, start_hash, count)
+        answer = await self._ask(self._slow_reads, "scan", collection, shard, start_hash, count, condition)
         return cast("ScanStep", answer)
 
     async def stats(

@@ -105,12 +105,14 @@ class ShardedEngine:
         points = await self.get(collection, [listed.id for listed in listing.first[skip:]])
         return [point for point in points if point is not None], listing.total
 
-    async def scan(self, collection: Collection, *, batch_rows: int) -> AsyncIterator[list[Point]]:
+    async def scan(
+        self, collection: Collection, *, batch_rows: int, condition: Filter | None = None
+    ) -> AsyncIterator[list[Point]]:
         """As `Engine.scan`."""
         for shard in range(collection.shards):
             start_hash: int | None = 0
             while start_hash is not None:
-                step = await self._scan(collection, shard, start_hash, batch_rows)
+                step = await self._scan(collection, shard, start_hash, batch_rows, condition)
                 if step.points:
                     yield list(step.points)
                 start_hash = step.next_hash
@@ -148,8 +150,16 @@ class ShardedEngine:
         parts = self._shards_by_host(collection)
         return await fan_out(host.newest(collection, shards, count, condition) for host, shards in parts)
 
-    async def _scan(self, collection: Collection, shard: int, start_hash: int, count: int) -> ScanStep:
-        return await self._host(collection.hosts[shard]).scan(collection, shard, start_hash, count)
+    async def _scan(
+        self,
+        collection: Collection,
+        shard: int,
+        start_hash: int,
+        count: int,
+        condition: Filter | None,
+    ) -> ScanStep:
+        host = self._host(collection.hosts[shard])
+        return await host.scan(collection, shard, start_hash, count, condition)
 
     def _shards_by_host(self, collection: Collection) -> list[tuple[ShardHost, Sequence[int]]]:
         return [(self._host(number), shards) for number, shards in shards_by_host(collection.hosts).items()]

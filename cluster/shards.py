@@ -133,10 +133,17 @@ class OpenShards:
         """As `cluster.engine.ShardHost.newest`."""
         return await newest_of_heads(await self._heads(collection, shards), count, condition)
 
-    async def scan(self, collection: Collection, shard: int, start_hash: int, count: int) -> ScanStep:
+    async def scan(
+        self,
+        collection: Collection,
+        shard: int,
+        start_hash: int,
+        count: int,
+        condition: Filter | None,
+    ) -> ScanStep:
         """As `cluster.engine.ShardHost.scan`."""
         [head] = await self._heads(collection, [shard])
-        return await asyncio.to_thread(scan, head, start_hash, count)
+        return await asyncio.to_thread(scan, head, start_hash, count, condition)
 
     async def stats(
         self, collections: Sequence[tuple[Collection, Sequence[int]]]

@@ -65,9 +65,14 @@ class Answer(Response):
 def json_response(content: object, *, status: int = 200) -> Answer:
     """``content`` as an answer. May hold float32 arrays, and stored JSON as `stored_json`."""
     started_s = time.perf_counter()
-    body = orjson.dumps(content, default=_spliced, option=orjson.OPT_SERIALIZE_NUMPY)
+    body = encode_json(content)
     ENCODE.done(started_s)
     return Answer(body, status=status, content=content)
+
+
+def encode_json(content: object) -> bytes:
+    """``content``, as in `json_response`, as JSON."""
+    return orjson.dumps(content, default=_spliced, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def stored_json(document: bytes) -> StoredJson:

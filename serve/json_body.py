@@ -42,13 +42,14 @@ class Reader(Protocol):
 def decode_json(body: bytes, model: Any) -> Any:
     """A JSON document as Python values, with what ``model.readers`` make of their keys.
 
+    One that is an array is what ``model.array_reader`` makes of it.
+
     Raises:
         InvalidRequest: It is no JSON by the standard.
     """
-    readers: Mapping[str, Reader] = model.readers
-    if readers:
+    if model.readers or model.array_reader is not None:
         try:
-            return _read(body, readers)
+            return _read(body, model.readers, model.array_reader)
         except UNREADABLE:
             pass
     try:
@@ -85,11 +86,21 @@ def keys_of(value: Any) -> list[str]:
     return keys
 
 
-def _read(body: bytes, readers: Mapping[str, Reader]) -> dict[str, Any]:
+def _read(body: bytes, readers: Mapping[str, Reader], array_reader: Reader | None) -> Any:
     if body.startswith(_BYTE_ORDER_MARK) or (b"\\" in body and _has_odd_escape(body)):
         raise NotPlain
     # A parser keeps the memory of the largest document it has read, and a new one costs nothing.
     document: Any = simdjson.Parser().parse(body)
+    if array_reader is not None and type(document) is simdjson.Array:
+        read, brackets = array_reader(document)
+    else:
+        read, brackets = _object(document, readers)
+    if not _has_so_many(body, brackets):
+        raise NotPlain
+    return read
+
+
+def _object(document: Any, readers: Mapping[str, Reader]) -> tuple[dict[str, Any], int]:
     values: dict[str, Any] = {}
     brackets = 0
     for key in keys_of(document):
@@ -100,9 +111,7 @@ def _read(body: bytes, readers: Mapping[str, Reader]) -> dict[str, Any]:
         else:
             values[key], accounted = reader(value)
             brackets += accounted
-    if not _has_so_many(body, brackets):
-        raise NotPlain
-    return values
+    return values, brackets
 
 
 def _has_odd_escape(body: bytes) -> bool:

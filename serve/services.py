@@ -12,6 +12,7 @@ from serve.authenticator import Authenticator
 from serve.credentials.passwords import Passwords
 from serve.credentials.tokens import Tokens
 from serve.key_use import KeyUse
+from serve.query_counts import QueryCounts
 from serve.service.accounts import AccountService
 from serve.service.api_keys import ApiKeyService
 from serve.service.collections import CollectionService
@@ -21,7 +22,10 @@ from serve.service.limits import CollectionDefaults, Limits
 from serve.service.points import PointService
 from serve.service.recovery import recover_unfinished
 from serve.service.search import SearchService, TextEmbedder
-from storage.catalog import Accounts, ApiKeys, Catalog
+from serve.service.sources import SourceService
+from serve.service.statistics import StatisticsService
+from serve.service.system import SystemService
+from storage.catalog import Accounts, ApiKeys, Catalog, QueryStatistics
 from vectoray.core.errors import Unavailable, VectorayError
 from vectoray.embedding import ModelInfo
 
@@ -30,24 +34,23 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What handlers call. Built by `open`.
-
-    Attributes:
-        models: The embedding models that collections may use.
-    """
+    """What handlers call. Built by `open`."""
 
     collections: CollectionService
     points: PointService
+    sources: SourceService
     search: SearchService
     health: HealthService
+    statistics: StatisticsService
+    system: SystemService
     accounts: AccountService
     api_keys: ApiKeyService
     authenticator: Authenticator
-    models: Sequence[ModelInfo]
     catalog: Catalog
     engine: Engine
     completion: Completion
     key_use: KeyUse
+    query_counts: QueryCounts
 
     @classmethod
     async def open(
@@ -64,26 +67,32 @@ class Services:
     ) -> "Services":
         """Finish what a crash interrupted, and build the services.
 
+        ``models`` are the embedding models that this server has.
         They own ``catalog``, ``engine`` and ``passwords``. Accounts are in the catalog's database.
         """
         await recover_unfinished(catalog, engine)
         completion = Completion()
         accounts, keys = Accounts(catalog.database), ApiKeys(catalog.database)
         key_use = KeyUse(keys)
-        collections = CollectionService(catalog, engine, limits, defaults, completion)
+        collections = CollectionService(catalog, engine, limits, defaults, completion, models)
+        statistics = QueryStatistics(catalog.database)
+        query_counts = QueryCounts(statistics)
         return cls(
             collections=collections,
             points=PointService(catalog, engine, limits),
-            search=SearchService(catalog, engine, embedder),
+            sources=SourceService(catalog, engine),
+            search=SearchService(catalog, engine, embedder, models, query_counts),
             health=HealthService(collections),
+            statistics=StatisticsService(collections, statistics, query_counts),
+            system=SystemService(collections, models, limits),
             accounts=AccountService(accounts, passwords, tokens),
             api_keys=ApiKeyService(keys),
             authenticator=Authenticator(accounts, keys, tokens, key_use, catalog.database.new_cache()),
-            models=tuple(models),
             catalog=catalog,
             engine=engine,
             completion=completion,
             key_use=key_use,
+            query_counts=query_counts,
         )
 
     async def close(self) -> None:
@@ -91,6 +100,7 @@ class Services:
         await self.completion.wait()
         await self.engine.close()
         await self.key_use.close()
+        await self.query_counts.close()
         await self.accounts.passwords.close()
         await self.catalog.dispose()
 

@@ -17,6 +17,7 @@ class WireModel(BaseModel):
 
     Attributes:
         readers: Keys whose values are read straight into columns and arrays, where the body is JSON.
+        array_reader: Reads a body that is an array, likewise; None if there is no quick way.
         binary_keys: Keys, at any depth, whose values may be bytes where the body is MessagePack.
         arrow_rows: The key that stands for the rows of an Arrow stream; None if the body cannot be one.
     """
@@ -24,6 +25,7 @@ class WireModel(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
     readers: ClassVar[Mapping[str, Reader]] = {}
+    array_reader: ClassVar[Reader | None] = None
     binary_keys: ClassVar[frozenset[str]] = frozenset()
     arrow_rows: ClassVar[str | None] = None
 

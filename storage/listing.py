@@ -67,8 +67,8 @@ def first_of(listings: Sequence[Listing], count: int) -> Listing:
     return Listing(first[:count], sum(listing.total for listing in listings))
 
 
-def scan(head: Head, start_hash: int, count: int) -> ScanStep:
-    """The first live points by the hash of their ids, from a hash on.
+def scan(head: Head, start_hash: int, count: int, condition: Filter | None = None) -> ScanStep:
+    """The first live points that meet a condition, if there is one, by the hash of their ids, from a hash on.
 
     An id's place never changes. Steps that each begin where the one before ended find every point that is
     there all the time exactly once, whatever is written or merged between them.
@@ -77,8 +77,9 @@ def scan(head: Head, start_hash: int, count: int) -> ScanStep:
         head: The shard's state; each step may have its own.
         start_hash: The least hash; 0 in the first step.
         count: How many points, at least 1. There are more if several share the last hash.
+        condition: Only points whose payload meets it.
     """
-    parts = _hashed(head, start_hash)
+    parts = _hashed(head, start_hash, condition)
     everything = np.concatenate([part.hashes for part in parts])
     last = None
     if len(everything) > count:
@@ -125,15 +126,16 @@ class _Hashed(NamedTuple):
         return self._replace(rows=self.rows[chosen], hashes=self.hashes[chosen])
 
 
-def _hashed(head: Head, start_hash: int) -> list[_Hashed]:
+def _hashed(head: Head, start_hash: int, condition: Filter | None) -> list[_Hashed]:
+    key = "" if condition is None else key_of(condition)
     start = np.uint64(start_hash)
-    rows = np.flatnonzero(tail_mask(head, None, ""))
+    rows = np.flatnonzero(tail_mask(head, condition, key))
     hashes = hash_ids([head.tail.ids[row] for row in rows.tolist()])
     chosen = hashes >= start
     parts = [_Hashed(rows[chosen], hashes[chosen], head.tail.take)]
     for live in head.segments:
         hashes = live.segment.hashes_by_row()
-        rows = np.flatnonzero((live.killed_at > head.seq) & (hashes >= start))
+        rows = np.flatnonzero(segment_mask(head, live, condition, key) & (hashes >= start))
         parts.append(_Hashed(rows, hashes[rows], live.segment.take))
     return parts
 

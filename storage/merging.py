@@ -15,7 +15,6 @@ from storage.segment import Segment
 from storage.segment_files import merge_segments
 from storage.settings import StorageSettings
 from vectoray.core.errors import Unavailable
-from vectoray.core.model import IndexKind
 
 # Once a shard rests, segments join one that is up to this many times as large: every one of them costs each
 # search as much as the largest, and nobody waits for the work.
@@ -162,7 +161,7 @@ class Merger:
             sizes,
             merge_factor=merge_factor,
             max_rows=self._settings.merge_max_rows,
-            with_graphs=self._owned.spec.index.kind is IndexKind.HNSW,
+            with_graphs=self._owned.spec.index.kind.is_graph,
             # One seal may be larger than a step.
             max_added=max(STEP_ROWS, SEAL_MAX * self._settings.seal_rows) if bounded else None,
         )

@@ -35,7 +35,7 @@ from storage.rows import SegmentRows
 from storage.text_index import merge_text_indexes, write_text_index
 from storage.twins import first_alike, twins_batch
 from vectoray.core.errors import CorruptData
-from vectoray.core.model import FloatMatrix, IndexKind, IndexOptions, Metric
+from vectoray.core.model import FloatMatrix, IndexOptions, Metric
 
 if TYPE_CHECKING:
     from storage.segment import Segment
@@ -297,7 +297,7 @@ def _write_description(directory: Path, description: Description) -> None:
 
 
 def _wants_graph(options: IndexOptions, rows: int) -> bool:
-    return options.kind is IndexKind.HNSW and rows >= GRAPH_MIN_ROWS
+    return options.kind.is_graph and rows >= GRAPH_MIN_ROWS
 
 
 def _grow(

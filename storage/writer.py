@@ -32,7 +32,6 @@ from vectoray.core.filters import Filter
 from vectoray.core.hybrid import Candidate, HybridQuery
 from vectoray.core.model import (
     CollectionStats,
-    IndexKind,
     Point,
     PointBatch,
     SearchQuery,
@@ -341,7 +340,7 @@ class ShardWriter:
 
     def _unindexed_rows(self) -> int:
         """Rows that wait for a graph."""
-        if self.spec.index.kind is IndexKind.FLAT:
+        if not self.spec.index.kind.is_graph:
             return 0
         return sum(
             len(live.segment)

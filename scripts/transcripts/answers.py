@@ -11,7 +11,13 @@ from typing import Any
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.(\d+)Z")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-MEASURED = frozenset({"uptime", "version", "query_time_ms", "latency_ms"})
+MEASURED = frozenset(
+    {
+        *("uptime", "version", "query_time_ms", "latency_ms"),
+        # Of queries that other gateways answered, some are counted later.
+        *("date", "queries", "latency", "total_queries", "avg_query_latency_ms", "avg_latency_ms"),
+    }
+)
 """Keys whose values are never the same; only their type is."""
 
 SECRETS = frozenset({"access_token", "refresh_token", "raw_key"})

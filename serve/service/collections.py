@@ -1,4 +1,4 @@
-"""Creates, shows and drops collections.
+"""Creates, shows, changes and drops collections.
 
 The catalog's row and the engine's shards change in an order that a crash between the two cannot spoil.
 """
@@ -12,35 +12,42 @@ import structlog
 
 from cluster.engine import Engine
 from serve.auth import Principal
+from serve.service.collection_checks import check_config, check_description, check_dimension, model_for
 from serve.service.completion import Completion
 from serve.service.limits import CollectionDefaults, Limits
-from serve.service.ownership import Address, find_collection, visible_owners
+from serve.service.ownership import Address, ById, find_collection, visible_owners
 from serve.service.rights import require, require_all_collections
 from storage.catalog import Catalog
 from vectoray.core.accounts import Scope
 from vectoray.core.errors import (
     CollectionNotFound,
     Conflict,
-    InvalidRequest,
-    LimitExceeded,
     ShardUnavailable,
     VectorayError,
 )
 from vectoray.core.model import Collection, CollectionStats, IndexOptions, Metric
 from vectoray.core.vectors import check_name
+from vectoray.embedding import ModelInfo
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class NewCollection:
-    """What a caller says about a collection to create."""
+    """What a caller says about a collection to create, not checked yet.
+
+    Attributes:
+        embedding_model: What its vectors come from; None for the default model, where the dimension fits.
+        config: What they keep with it: a JSON object as UTF-8 bytes.
+    """
 
     name: str
     dimension: int
     metric: Metric
     index: IndexOptions = field(default_factory=IndexOptions)
     description: str = ""
+    embedding_model: str | None = None
+    config: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,11 @@ class CollectionView:
     points: int | None
     index_bytes: int | None
     updated_at: datetime
+
+    @classmethod
+    def empty(cls, collection: Collection) -> "CollectionView":
+        """A collection that was made a moment ago."""
+        return cls(collection, 0, 0, collection.updated_at)
 
     @classmethod
     def of(cls, collection: Collection, stats: CollectionStats | None) -> "CollectionView":
@@ -77,6 +89,7 @@ class CollectionService:
     limits: Limits
     defaults: CollectionDefaults
     completion: Completion
+    models: Sequence[ModelInfo]
 
     async def create(self, caller: Principal, wanted: NewCollection) -> Collection:
         """Create a collection that the caller owns.
@@ -84,8 +97,8 @@ class CollectionService:
         Raises:
             PermissionDenied: The caller's key is for reading, or for certain collections.
             InvalidName: The name has characters that are not allowed.
-            InvalidRequest: The dimension is below 1.
-            LimitExceeded: The dimension is above the limit.
+            InvalidRequest, LimitExceeded: The dimension, the description, the model or the config cannot be.
+            DimensionMismatch: The server has the model, and it is of another dimension.
             CollectionExists: The caller has one of that name.
         """
         require(caller, Scope.WRITE)
@@ -96,12 +109,15 @@ class CollectionService:
             id=collection_id,
             name=check_name(wanted.name),
             owner=caller.user,
-            description=wanted.description,
-            dimension=self._check_dimension(wanted.dimension),
+            description=check_description(wanted.description),
+            dimension=check_dimension(wanted.dimension, self.limits),
             metric=wanted.metric,
             index=wanted.index,
             hosts=self.engine.place(collection_id, self.defaults.shards),
-            embedding_model=self._default_model(wanted.dimension),
+            embedding_model=model_for(
+                wanted.embedding_model, wanted.dimension, models=self.models, defaults=self.defaults
+            ),
+            config=check_config(wanted.config),
             created_at=now,
             updated_at=now,
         )
@@ -136,6 +152,30 @@ class CollectionService:
             visible_owners(caller), name=name, among=caller.collections, skip=skip, limit=limit
         )
         return await self._views(collections), total
+
+    async def change(
+        self, caller: Principal, address: Address, *, name: str | None, description: str | None
+    ) -> CollectionView:
+        """Change what is given, and keep the rest. Returns the collection as it is afterwards.
+
+        Raises:
+            PermissionDenied: The caller's key is for reading.
+            CollectionNotFound: There is none that the caller may see.
+            InvalidName: The name has characters that are not allowed.
+            InvalidRequest, LimitExceeded: The description cannot be such.
+            CollectionExists: The owner has another one of that name.
+            ShardUnavailable: One of its shards does not answer; the change is made.
+        """
+        collection = await find_collection(self.catalog, caller, address, Scope.WRITE)
+        changed = await self.catalog.change(
+            collection.id,
+            name=None if name is None else check_name(name),
+            description=None if description is None else check_description(description),
+            now=datetime.now(UTC),
+        )
+        if not changed:
+            raise CollectionNotFound.of(collection.name)
+        return await self.describe(caller, ById(collection.id))
 
     async def optimize(self, caller: Principal, address: Address) -> CollectionView:
         """Begin to make searches as quick as they can be; see `cluster.engine.Engine.optimize`.
@@ -192,17 +232,3 @@ class CollectionService:
     async def _views(self, collections: Sequence[Collection]) -> list[CollectionView]:
         stats = await self.engine.stats(collections) if collections else []
         return [CollectionView.of(*pair) for pair in zip(collections, stats, strict=True)]
-
-    def _check_dimension(self, dimension: int) -> int:
-        if dimension < 1:
-            raise InvalidRequest("The dimension must be at least 1.", {"at": "dimension"})
-        if dimension > self.limits.max_dimension:
-            raise LimitExceeded(
-                f"The dimension is {dimension}, at most {self.limits.max_dimension} are allowed.",
-                {"at": "dimension", "limit": self.limits.max_dimension},
-            )
-        return dimension
-
-    def _default_model(self, dimension: int) -> str | None:
-        model = self.defaults.embedding_model
-        return model.name if model is not None and model.dimension == dimension else None

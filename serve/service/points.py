@@ -8,14 +8,22 @@ import numpy as np
 
 from cluster.engine import Engine
 from serve.auth import Principal
+from serve.service.collections import CollectionView
 from serve.service.limits import Limits
 from serve.service.ownership import Address, find_collection
 from storage.catalog import Catalog
 from vectoray.core.accounts import Scope
-from vectoray.core.errors import Conflict, InvalidRequest, LimitExceeded, PointExists, PointNotFound
+from vectoray.core.errors import (
+    Conflict,
+    InvalidRequest,
+    LimitExceeded,
+    PointExists,
+    PointNotFound,
+    ShardUnavailable,
+)
 from vectoray.core.filters import Filter
 from vectoray.core.model import Collection, FloatMatrix, FloatVector, Point, PointBatch, WriteMode
-from vectoray.core.vectors import check_id, check_vector, stack_vectors
+from vectoray.core.vectors import check_chunk_index, check_id, check_source, check_vector, stack_vectors
 
 # Each of them has seen another writer of the same point come first.
 _UPDATE_ATTEMPTS = 5
@@ -31,12 +39,16 @@ class NewPoints:
         vectors: float32, shape (n, d), or rows of shape (d,) whose lengths differ; all may be wrong.
         payloads: JSON objects as UTF-8 bytes.
         texts: What full-text search sees, or None.
+        sources: The document that each came from, or None. None for the column: there are none.
+        chunk_indexes: Which chunk of it, or None; likewise.
     """
 
     ids: Sequence[str]
     vectors: FloatMatrix | Sequence[FloatVector]
     payloads: Sequence[bytes]
     texts: Sequence[str | None]
+    sources: Sequence[str | None] | None = None
+    chunk_indexes: Sequence[int | None] | None = None
 
 
 class Unchanged(Enum):
@@ -83,9 +95,9 @@ class PointPage:
 
 @dataclass(frozen=True, slots=True)
 class PointExport:
-    """All points of a collection, a batch at a time; see `cluster.engine.Engine.scan`."""
+    """A collection and all its points, a batch at a time; see `cluster.engine.Engine.scan`."""
 
-    collection: Collection
+    view: CollectionView
     batches: AsyncIterator[list[Point]]
 
 
@@ -199,13 +211,20 @@ class PointService:
         return PointPage(collection, points, total)
 
     async def export(self, caller: Principal, address: Address) -> PointExport:
-        """All points, read from the shards as the batches are asked for.
+        """All points. The first batch is read now, the others as they are asked for.
 
         Raises:
             CollectionNotFound: There is no such collection that the caller may see.
+            ShardUnavailable: One of its shards does not answer; of the later ones the batches say so.
         """
         collection = await find_collection(self.catalog, caller, address, Scope.READ)
-        return PointExport(collection, self.engine.scan(collection, batch_rows=_EXPORT_ROWS))
+        [stats] = await self.engine.stats([collection])
+        if stats is None:
+            raise ShardUnavailable("A shard of the collection does not answer; try again in a moment.")
+        batches = self.engine.scan(collection, batch_rows=_EXPORT_ROWS)
+        nothing: list[Point] = []
+        first = await anext(batches, nothing)
+        return PointExport(CollectionView.of(collection, stats), _with_first(first, batches))
 
     async def delete(self, caller: Principal, address: Address, point_id: str) -> None:
         """Delete one point durably.
@@ -247,11 +266,19 @@ class PointService:
         self._check_count(len(points.ids), "vectors")
         for row, point_id in enumerate(points.ids):
             check_id(point_id, where=f"vectors[{row}].id")
+        for row, source in enumerate(points.sources or ()):
+            if source is not None:
+                check_source(source, where=f"vectors[{row}].source_file")
+        for row, index in enumerate(points.chunk_indexes or ()):
+            if index is not None:
+                check_chunk_index(index, where=f"vectors[{row}].chunk_index")
         return PointBatch(
             ids=points.ids,
             vectors=stack_vectors(points.vectors, dimension=collection.dimension, metric=collection.metric),
             payloads=points.payloads,
             texts=points.texts,
+            sources=points.sources,
+            chunk_indexes=points.chunk_indexes,
         )
 
     def _check_count(self, rows: int, where: str) -> None:
@@ -276,3 +303,9 @@ class PointService:
         if point is None:
             raise PointNotFound.of(collection=collection.name, point_id=point_id)
         return point
+
+
+async def _with_first(first: list[Point], others: AsyncIterator[list[Point]]) -> AsyncIterator[list[Point]]:
+    yield first
+    async for batch in others:
+        yield batch

@@ -8,6 +8,7 @@ from typing import Protocol
 from cluster.engine import Engine
 from cluster.metrics import EMBED, PLAN
 from serve.auth import Principal
+from serve.query_counts import QueryCounts
 from serve.service.ownership import Address, find_collection
 from storage.catalog import Catalog
 from vectoray.core.accounts import Scope
@@ -16,6 +17,7 @@ from vectoray.core.filters import Filter
 from vectoray.core.hybrid import Fusion, HybridQuery, Weighted
 from vectoray.core.model import Collection, FloatMatrix, FloatVector, Metric, SearchQuery, SearchResult
 from vectoray.core.vectors import check_vector
+from vectoray.embedding import ModelInfo
 
 _WEIGHTED = Weighted()
 
@@ -80,11 +82,13 @@ class SearchAnswer:
 
 @dataclass(frozen=True, slots=True)
 class SearchService:
-    """Questions to one collection at a time."""
+    """Questions to one collection at a time. Those that are answered are counted."""
 
     catalog: Catalog
     engine: Engine
     embedder: TextEmbedder
+    models: Sequence[ModelInfo]
+    counts: QueryCounts
 
     async def search(self, caller: Principal, address: Address, request: SearchRequest) -> SearchAnswer:
         """Answer ``request``.
@@ -105,7 +109,7 @@ class SearchService:
             include_vectors=request.include_vectors,
         )
         hits = await self.engine.search(collection, query)
-        return SearchAnswer(collection, hits, (time.perf_counter() - started) * 1000)
+        return self._answer(collection, hits, started)
 
     async def hybrid(self, caller: Principal, address: Address, request: HybridRequest) -> SearchAnswer:
         """Answer ``request``. A text without a vector is embedded too, unless vectors have weight 0.
@@ -132,7 +136,12 @@ class SearchService:
             fusion=request.fusion,
         )
         hits = await self.engine.hybrid(collection, query)
-        return SearchAnswer(collection, hits, (time.perf_counter() - started) * 1000)
+        return self._answer(collection, hits, started)
+
+    def _answer(self, collection: Collection, hits: SearchResult, started: float) -> SearchAnswer:
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        self.counts.note(collection.id, elapsed_ms)
+        return SearchAnswer(collection, hits, elapsed_ms)
 
     async def _vector(self, collection: Collection, request: SearchRequest) -> FloatVector:
         if (request.vector is None) == (request.text is None):
@@ -146,6 +155,12 @@ class SearchService:
         if collection.embedding_model is None:
             raise InvalidRequest(
                 f"Collection '{collection.name}' has no embedding model; search it with a vector.",
+                {"at": "text"},
+            )
+        if all(model.name != collection.embedding_model for model in self.models):
+            raise InvalidRequest(
+                f"Collection '{collection.name}' has vectors of the model "
+                f"'{collection.embedding_model}', which this server does not have; search it with a vector.",
                 {"at": "text"},
             )
         if not text.strip():

@@ -1,13 +1,16 @@
 """The collections that exist: the one place that reads and writes the catalog's table of collections."""
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, and_, case, delete, func, select, true, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from storage.catalog.cache import CatalogCache
 from storage.catalog.database import Database
+from storage.catalog.statistics_table import QueryStatisticsRow
 from storage.catalog.tables import CollectionRow, CollectionState
 from vectoray.core.errors import CollectionExists
 from vectoray.core.model import Collection
@@ -15,7 +18,7 @@ from vectoray.core.model import Collection
 ANYONE: Final = "*"
 """Stands for every owner in a sequence of owners."""
 
-_ACTIVE = CollectionRow.state == CollectionState.ACTIVE.value
+ACTIVE = CollectionRow.state == CollectionState.ACTIVE.value
 
 
 class Catalog:
@@ -55,6 +58,30 @@ class Catalog:
         """Make the collection visible. False if it is being dropped or gone."""
         return await self._move(collection_id, CollectionState.ACTIVE)
 
+    async def change(
+        self, collection_id: str, *, name: str | None, description: str | None, now: datetime
+    ) -> bool:
+        """Change what is given of an active collection. False if there is none.
+
+        Raises:
+            CollectionExists: Its owner has another one of that name.
+        """
+        changes: dict[str, Any] = {"updated_at": now}
+        if name is not None:
+            changes["name"] = name
+        if description is not None:
+            changes["description"] = description
+        statement = (
+            update(CollectionRow)
+            .where(CollectionRow.id == collection_id, ACTIVE)
+            .values(changes)
+            .returning(CollectionRow.id)
+        )
+        try:
+            return await self.database.write(lambda session: session.scalar(statement)) is not None
+        except IntegrityError:
+            raise CollectionExists.of(changes["name"]) from None
+
     async def begin_drop(self, collection_id: str) -> bool:
         """Hide the collection and free its name. False if somebody else did, or it is gone."""
         return await self._move(collection_id, CollectionState.DROPPING)
@@ -64,11 +91,20 @@ class Catalog:
         condition = and_(
             CollectionRow.id == collection_id, CollectionRow.state == CollectionState.DROPPING.value
         )
-        await self.database.write(lambda session: session.execute(delete(CollectionRow).where(condition)))
+        forget = delete(CollectionRow).where(condition).returning(CollectionRow.id)
+
+        def work(session: Session) -> None:
+            # The row first: whoever adds to the statistics holds it until they are there to be found.
+            if session.scalar(forget) is not None:
+                session.execute(
+                    delete(QueryStatisticsRow).where(QueryStatisticsRow.collection_id == collection_id)
+                )
+
+        await self.database.write(work)
 
     async def unfinished(self) -> list[tuple[Collection, CollectionState]]:
         """The collections between begin and finish, oldest first."""
-        statement = select(CollectionRow).where(~_ACTIVE).order_by(CollectionRow.created_at, CollectionRow.id)
+        statement = select(CollectionRow).where(~ACTIVE).order_by(CollectionRow.created_at, CollectionRow.id)
         rows = await self.database.read(lambda session: session.scalars(statement).all())
         return [(row.to_collection(), CollectionState(row.state)) for row in rows]
 
@@ -104,7 +140,7 @@ class Catalog:
 
         ``owners`` and ``among`` are those of `by_name`.
         """
-        condition = and_(_belongs_to(owners, among), _ACTIVE)
+        condition = and_(belongs_to(owners, among), ACTIVE)
         if name is not None:
             condition = and_(condition, CollectionRow.name == name)
         items = (
@@ -147,17 +183,18 @@ class Catalog:
     ) -> Collection | None:
         ranks = {owner: rank for rank, owner in enumerate(owners)}
         rank = case(ranks, value=CollectionRow.owner, else_=len(ranks))
-        condition = and_(CollectionRow.name == name, _belongs_to(owners, among))
+        condition = and_(CollectionRow.name == name, belongs_to(owners, among))
         return await self._first(condition, rank, CollectionRow.created_at, CollectionRow.id)
 
     async def _first(
         self, condition: ColumnElement[bool], *order: SQLColumnExpression[Any]
     ) -> Collection | None:
-        statement = select(CollectionRow).where(condition, _ACTIVE).order_by(*order).limit(1)
+        statement = select(CollectionRow).where(condition, ACTIVE).order_by(*order).limit(1)
         row = await self.database.read(lambda session: session.scalar(statement))
         return row.to_collection() if row is not None else None
 
 
-def _belongs_to(owners: Sequence[str], among: frozenset[str] | None) -> ColumnElement[bool]:
+def belongs_to(owners: Sequence[str], among: frozenset[str] | None) -> ColumnElement[bool]:
+    """The condition that a collection is one of ``owners``' and ``among`` those, as in `Catalog.by_name`."""
     owned = true() if ANYONE in owners else CollectionRow.owner.in_(owners)
     return owned if among is None else and_(owned, CollectionRow.id.in_(sorted(among)))

@@ -86,6 +86,10 @@ class Database:
 
         return await self._in_thread(transaction)
 
+    async def ping(self) -> bool:
+        """True, once the database has answered."""
+        return await self.read(lambda session: session.execute(text("SELECT 1")).scalar_one() == 1)
+
     def new_cache(self) -> CatalogCache[Any]:
         """Memory for what was read, which forgets it when the database changes. Closed with the database."""
         cache: CatalogCache[Any] = CatalogCache(changes_of(self._engine, self._commits))

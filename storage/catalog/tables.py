@@ -76,6 +76,7 @@ class CollectionRow(Base):
     index_options: Mapped[dict[str, Any]] = mapped_column(JSON)
     hosts: Mapped[list[int]] = mapped_column(JSON)
     embedding_model: Mapped[str | None] = mapped_column(String(255))
+    config: Mapped[str | None] = mapped_column(Text)
     state: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -93,6 +94,7 @@ class CollectionRow(Base):
             index_options=asdict(collection.index),
             hosts=list(collection.hosts),
             embedding_model=collection.embedding_model,
+            config=None if collection.config is None else collection.config.decode(),
             state=state.value,
             created_at=collection.created_at,
             updated_at=collection.updated_at,
@@ -110,6 +112,7 @@ class CollectionRow(Base):
             index=IndexOptions.of(self.index_options),
             hosts=tuple(self.hosts),
             embedding_model=self.embedding_model,
+            config=None if self.config is None else self.config.encode(),
             created_at=self.created_at,
             updated_at=self.updated_at,
         )

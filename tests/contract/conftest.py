@@ -23,6 +23,7 @@ from serve.service.limits import CollectionDefaults, Limits
 from serve.services import Services
 from serve.settings import ServeSettings
 from storage.catalog import Catalog
+from tests.contract.vectory_client import User, sign_in
 from vectoray.core.model import FloatMatrix
 from vectoray.embedding import ModelInfo
 
@@ -127,3 +128,9 @@ async def strict_client(
     app = build_app(settings, open_services=open_services, anonymous_allowed=False)
     async with running(app) as opened:
         yield opened
+
+
+@pytest.fixture
+async def user(client: httpx.AsyncClient) -> User:
+    """Somebody who is signed in."""
+    return await sign_in(client, "ann@example.com")

@@ -74,7 +74,7 @@ async def test_a_collection_has_the_documented_fields(client: httpx.AsyncClient,
         "index_type": "hnsw",
         "vector_count": 2,
         "index_size_bytes": 0,
-        "config": {"m": 16, "ef_construction": 200, "ef_search": 64},
+        "config": None,
         "created_by": "local",
     }
 
@@ -221,6 +221,6 @@ async def test_errors_around_the_handlers_have_the_familys_envelope(
     assert_vectory_error(await client.post(f"{docs}/query", content=big, headers=JSON), 413)
     with patch.object(engine, "stats", side_effect=ShardUnavailable("A shard did not answer.")):
         assert_vectory_error(await client.get(docs), 503)
-        assert_vectory_error(await client.get(f"{API}/health"), 503)
+        assert (await client.get(f"{API}/health")).json()["status"] == "degraded"
     with patch.object(engine, "stats", side_effect=ZeroDivisionError("secret")):
         assert_vectory_error(await client.get(docs), 500)

@@ -213,6 +213,11 @@ async def test_pages_and_scans_show_every_point_that_is_there(engine: Engine) ->
     scanned = [point async for batch in engine.scan(collection, batch_rows=20) for point in batch]
     assert len(scanned) == 158
     assert {point.id for point in scanned} == {point.id for point in (*first, *rest)}
+    condition = Eq(("row",), 4)
+    chosen = [
+        one async for part in engine.scan(collection, batch_rows=20, condition=condition) for one in part
+    ]
+    assert {point.id for point in chosen} == {"p4", "new4"}
     few, matching = await engine.page(collection, skip=1, limit=1, condition=Eq(("row",), 4))
     assert ([point.id for point in few], matching) == (["p4"], 2)
 

@@ -36,10 +36,21 @@ class Metric(StrEnum):
 
 
 class IndexKind(StrEnum):
-    """``hnsw`` searches a graph, ``flat`` compares with every vector."""
+    """How a collection is searched, by the names that callers know.
+
+    hnsw: over a graph.
+    ivfflat: over the same graph: who asks for it wants an approximate index, and there is one kind here.
+    flat: by comparing with every vector.
+    """
 
     HNSW = "hnsw"
+    IVFFLAT = "ivfflat"
     FLAT = "flat"
+
+    @property
+    def is_graph(self) -> bool:
+        """Whether there is a graph to search over."""
+        return self is not IndexKind.FLAT
 
 
 class GraphType(StrEnum):
@@ -102,7 +113,9 @@ class Collection:
         owner: The user whose collection this is.
         hosts: For each shard, the number of the host that owns it. How many shards there are never changes:
             a point's shard is a hash of its id.
-        embedding_model: Turns text into vectors of ``dimension``; None when only vectors are accepted.
+        embedding_model: Turns text into vectors of ``dimension``, if the server has it: otherwise it is what
+            the owner says of the vectors. None when nothing is known.
+        config: What the owner keeps with the collection, a JSON object as UTF-8 bytes.
     """
 
     id: str
@@ -116,6 +129,7 @@ class Collection:
     updated_at: datetime
     description: str = ""
     embedding_model: str | None = None
+    config: bytes | None = None
 
     @property
     def shards(self) -> int:

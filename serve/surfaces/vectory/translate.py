@@ -1,4 +1,4 @@
-"""Between the Vectory API's wire models and core values. Pure functions."""
+"""Between the Vectory API's wire models and searches. Pure functions."""
 
 import math
 from typing import Any
@@ -7,15 +7,12 @@ from uuid import uuid4
 import numpy as np
 
 from serve.answer import stored_json
-from serve.service.collections import CollectionView
-from serve.service.health import Health
 from serve.service.search import HybridRequest, SearchAnswer, SearchRequest
 from serve.surfaces.vectory import wire
 from vectoray.core.errors import InvalidRequest
 from vectoray.core.filters import And, Eq, Filter, Path
 from vectoray.core.hybrid import Weighted
-from vectoray.core.model import Hit, IndexKind, IndexOptions, Metric
-from vectoray.embedding import ModelInfo
+from vectoray.core.model import Hit, Metric
 
 _MAX_FILTER_DEPTH = 32
 # Every shard looks for every one of them.
@@ -26,47 +23,7 @@ METRICS: dict[wire.MetricName, Metric] = {
     "euclidean": Metric.EUCLIDEAN,
     "dot_product": Metric.DOT,
 }
-_METRIC_NAMES: dict[Metric, wire.MetricName] = {metric: name for name, metric in METRICS.items()}
-
-
-def health_info(health: Health) -> wire.HealthInfo:
-    """The health of the server."""
-    return wire.HealthInfo(
-        status="degraded" if health.unavailable else "healthy",
-        version=health.version,
-        database="connected",
-        redis="not_configured",
-    )
-
-
-def collection_info(view: CollectionView) -> wire.CollectionInfo:
-    """A collection."""
-    collection = view.collection
-    return wire.CollectionInfo(
-        id=collection.id,
-        name=collection.name,
-        description=collection.description,
-        embedding_model=collection.embedding_model,
-        dimension=collection.dimension,
-        distance_metric=_METRIC_NAMES[collection.metric],
-        index_type=collection.index.kind.value,
-        vector_count=view.points,
-        index_size_bytes=view.index_bytes,
-        config=_index_config(collection.index),
-        created_by=collection.owner,
-        created_at=collection.created_at,
-        updated_at=view.updated_at,
-    )
-
-
-def collection_page(views: list[CollectionView], total: int) -> wire.CollectionPage:
-    """Some collections."""
-    return wire.CollectionPage(items=[collection_info(view) for view in views], total=total)
-
-
-def model_description(model: ModelInfo) -> wire.ModelDescription:
-    """An embedding model."""
-    return wire.ModelDescription(name=model.name, provider=model.provider, dimensions=model.dimension)
+METRIC_NAMES: dict[Metric, wire.MetricName] = {metric: name for name, metric in METRICS.items()}
 
 
 def search_request(body: wire.Query) -> SearchRequest:
@@ -130,12 +87,6 @@ def distance_of(score: float, metric: Metric) -> float:
     return 1 / score - 1 if score > 0 else math.inf
 
 
-def _index_config(index: IndexOptions) -> dict[str, int] | None:
-    if index.kind is IndexKind.FLAT:
-        return None
-    return {"m": index.m, "ef_construction": index.ef_construction, "ef_search": index.ef_search}
-
-
 def _add_conditions(document: dict[str, Any], path: Path, conditions: list[Filter]) -> None:
     if len(path) >= _MAX_FILTER_DEPTH:
         raise InvalidRequest(f"'filters' is nested more than {_MAX_FILTER_DEPTH} levels deep.")
@@ -160,7 +111,7 @@ def _results(answer: SearchAnswer, results: list[dict[str, object]]) -> dict[str
         "total": len(results),
         "latency_ms": round(answer.elapsed_ms, 3),
         "collection_id": answer.collection.id,
-        "distance_metric": _METRIC_NAMES[answer.collection.metric],
+        "distance_metric": METRIC_NAMES[answer.collection.metric],
         "query_id": str(uuid4()),
     }
 

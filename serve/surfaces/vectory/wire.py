@@ -1,7 +1,6 @@
-"""What the Vectory API sends and receives. Pydantic models only."""
+"""What the Vectory API sends and receives to search, and its errors. Pydantic models only."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
@@ -10,6 +9,7 @@ from serve.json_body import Reader, read_vector
 from serve.wire_types import Vector, WireModel
 
 MetricName = Literal["cosine", "euclidean", "dot_product"]
+MAX_TOP_K = 1000
 
 
 class Query(WireModel):
@@ -20,7 +20,7 @@ class Query(WireModel):
 
     vector: Vector | None = None
     text: Annotated[str | None, Field(description="Embedded with the collection's model.")] = None
-    top_k: Annotated[int, Field(ge=1, le=1000, description="Most results.")] = 10
+    top_k: Annotated[int, Field(ge=1, le=MAX_TOP_K, description="Most results.")] = 10
     filters: Annotated[
         dict[str, Any] | None,
         Field(description="Only vectors whose metadata contain these values, nested objects included."),
@@ -45,7 +45,7 @@ class HybridSearch(WireModel):
             description="The words to look for. Without 'vector' also embedded with the collection's model."
         ),
     ] = None
-    top_k: Annotated[int, Field(ge=1, le=1000, description="Most results.")] = 10
+    top_k: Annotated[int, Field(ge=1, le=MAX_TOP_K, description="Most results.")] = 10
     vector_weight: Annotated[
         float, Field(ge=0, le=1_000_000, description="Only its proportion to the other weight matters.")
     ] = 0.7
@@ -56,51 +56,6 @@ class HybridSearch(WireModel):
     ] = None
     include_vectors: bool = False
     include_metadata: bool = True
-
-
-class HealthInfo(BaseModel):
-    """What the server depends on, and how it is."""
-
-    status: Annotated[
-        Literal["healthy", "degraded"],
-        Field(description="degraded: a shard of some collection does not answer; the others work."),
-    ]
-    version: str
-    database: Literal["connected"]
-    redis: Annotated[Literal["not_configured"], Field(description="This server needs no Redis.")]
-
-
-class CollectionInfo(BaseModel):
-    """A collection. Times are UTC."""
-
-    id: str
-    name: str
-    description: str
-    embedding_model: str | None
-    dimension: int
-    distance_metric: MetricName
-    index_type: Literal["hnsw", "flat"]
-    vector_count: Annotated[
-        int | None, Field(description="null in a list while a shard of the collection does not answer.")
-    ]
-    index_size_bytes: Annotated[
-        int | None,
-        Field(
-            description="Files of the indexes and of the vectors in them; the latest are in none yet. "
-            "null like 'vector_count'."
-        ),
-    ]
-    config: dict[str, int] | None
-    created_by: str
-    created_at: datetime
-    updated_at: datetime
-
-
-class CollectionPage(BaseModel):
-    """Some collections, and how many there are."""
-
-    items: list[CollectionInfo]
-    total: int
 
 
 class QueryResult(BaseModel):
@@ -151,14 +106,6 @@ class HybridResults(BaseModel):
     collection_id: str
     distance_metric: MetricName
     query_id: str
-
-
-class ModelDescription(BaseModel):
-    """An embedding model."""
-
-    name: str
-    provider: str
-    dimensions: int
 
 
 class ErrorBody(BaseModel):

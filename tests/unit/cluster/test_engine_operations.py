@@ -154,6 +154,12 @@ async def test_a_scan_gives_every_point_once_in_bounded_batches(
     found = [point for batch in batches for point in batch]
     assert sorted(ids_of(found)) == sorted(IDS[5:])
     assert {point.text for point in found} == set(IDS[5:])
+    condition = Range(("row",), lt=20)
+    batches = [batch async for batch in engine.scan(collection, batch_rows=batch_rows, condition=condition)]
+    assert all(0 < len(batch) <= batch_rows for batch in batches)
+    assert sorted(point.id for batch in batches for point in batch) == sorted(
+        point.id for point in found if int(point.payload[7:-1]) < 20
+    )
 
 
 async def test_optimizing_returns_at_once_and_merges_all_that_was_written(

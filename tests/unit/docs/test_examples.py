@@ -35,7 +35,9 @@ MODEL = describe_model("all-MiniLM-L6-v2")
 VOLATILE = {"uptime", "version", "query_time_ms", "latency_ms"}
 VOLATILE_IN = {
     "vectorizer": VOLATILE,
-    "vectory": VOLATILE | {"score", "distance", "vector_score", "text_score"},
+    "vectory": VOLATILE
+    | {"score", "distance", "vector_score", "text_score"}
+    | {"date", "queries", "latency", "total_queries", "avg_query_latency_ms", "avg_latency_ms"},
 }
 # What nobody can know beforehand, and is sent again later.
 SECRETS = {"access_token", "refresh_token", "raw_key"}

@@ -73,7 +73,7 @@ def shards() -> ShardsOnly:
 @pytest.fixture
 def service(catalog: Catalog, shards: ShardsOnly) -> CollectionService:
     return CollectionService(
-        catalog, cast("Engine", shards), Limits(), CollectionDefaults(shards=3), Completion()
+        catalog, cast("Engine", shards), Limits(), CollectionDefaults(shards=3), Completion(), []
     )
 
 
@@ -136,7 +136,9 @@ async def test_a_drop_stands_even_if_the_shards_remain(
 
 
 async def test_a_creation_cut_by_a_crash_is_completed(catalog: Catalog, shards: ShardsOnly) -> None:
-    service = CollectionService(catalog, cast("Engine", shards), Limits(), CollectionDefaults(), Completion())
+    service = CollectionService(
+        catalog, cast("Engine", shards), Limits(), CollectionDefaults(), Completion(), []
+    )
     model = await service.create(BOB, DOCS)
     half = Collection(
         id="00000000-0000-0000-0000-000000000001",

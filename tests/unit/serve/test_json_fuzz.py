@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from serve.json_body import decode_json
 from serve.surfaces.vectorizer import wire
+from serve.surfaces.vectory.vector_wire import NewVectors
 from serve.surfaces.vectory.wire import Query
 from tests.unit.serve.test_json_body import both, same
 from vectoray.core.errors import InvalidRequest
@@ -100,6 +101,10 @@ VECTORS = arrays(st.sampled_from(["1", "2.5", "-3e-3", "1e39"])) | arrays(NUMBER
 PAYLOADS = objects(KEYS, VALUES) | VALUES
 ROWS = objects(KEYS, VALUES, member("id", STRINGS), member("vector", VECTORS), member("payload", PAYLOADS))
 INSERTS = objects(KEYS, VALUES, member("vectors", arrays(ROWS | VALUES)))
+FIELDS = st.sampled_from(["id", "text_content", "source_file", "chunk_index", "x"])
+NEW_VECTORS = objects(
+    FIELDS, STRINGS | NUMBERS | VALUES, member("vector", VECTORS), member("metadata", PAYLOADS)
+)
 QUESTIONS = objects(KEYS, VALUES, member("vector", VECTORS), member("filters", PAYLOADS))
 
 EDITS = st.tuples(
@@ -125,6 +130,11 @@ def bodies(texts: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
 @given(bodies(INSERTS))
 def test_an_odd_insert_is_accepted_read_and_refused_as_orjson_does(body: bytes) -> None:
     same(*both(body, wire.InsertVectors))
+
+
+@given(bodies(arrays(NEW_VECTORS | VALUES) | NEW_VECTORS))
+def test_an_odd_array_of_vectors_is_accepted_read_and_refused_as_orjson_does(body: bytes) -> None:
+    same(*both(body, NewVectors))
 
 
 @given(bodies(QUESTIONS))

@@ -192,7 +192,7 @@ async def test_pages_and_exports_show_what_is_there(docs: Opened) -> None:
     page = await docs.points.page(ANN, DOCS, skip=1, limit=1, condition=Range(("row",), lt=2))
     assert (len(page.points), page.total, page.collection.id) == (1, 2, docs.collection.id)
     export = await docs.points.export(ANN, DOCS)
-    assert export.collection.id == docs.collection.id
+    assert export.view.collection.id == docs.collection.id
     assert sorted([point.id async for batch in export.batches for point in batch]) == ["a", "b", "c"]
 
 

@@ -110,6 +110,21 @@ def test_a_scan_finds_every_point_once_in_order_of_hash(
         assert (point.seq, point.updated_ms) == (same.seq, same.updated_ms)
 
 
+@pytest.mark.parametrize("seals", [0, 2, 3])
+def test_a_scan_with_a_condition_finds_what_meets_it(
+    open_shard: OpenShard, clock_ms: list[int], seals: int
+) -> None:
+    writer = open_shard()
+    filled(writer, clock_ms, seals=seals)
+    first = listing.scan(writer.head, 0, 1, Eq(("step",), "b"))
+    assert first.next_hash is not None
+    second = listing.scan(writer.head, first.next_hash, 5, Eq(("step",), "b"))
+    found = [point.id for point in (*first.points, *second.points)]
+    assert found == sorted(["a2", "b2"], key=hash_id)
+    assert second.next_hash is None
+    assert listing.scan(writer.head, 0, 5, Eq(("step",), "x")) == listing.ScanStep([], None)
+
+
 def test_a_scan_misses_nothing_and_repeats_nothing_while_points_are_written_and_merged(
     open_shard: OpenShard,
 ) -> None:

@@ -262,7 +262,12 @@ def test_a_graph_that_cannot_find_its_own_rows_is_refused_and_the_segment_is_sea
 
 @pytest.mark.parametrize(
     ("rows", "kind", "has_graph"),
-    [(1023, IndexKind.HNSW, False), (1024, IndexKind.HNSW, True), (1024, IndexKind.FLAT, False)],
+    [
+        (1023, IndexKind.HNSW, False),
+        (1024, IndexKind.HNSW, True),
+        (1024, IndexKind.IVFFLAT, True),
+        (1024, IndexKind.FLAT, False),
+    ],
 )
 def test_a_graph_is_built_only_where_it_pays(
     tmp_path: Path,

@@ -9,6 +9,7 @@ import pytest
 
 from cluster.engine import Engine
 from serve.auth import Principal
+from serve.query_counts import QueryCounts
 from serve.service.api_keys import ApiKeyService
 from serve.service.collections import CollectionService, NewCollection
 from serve.service.completion import Completion
@@ -16,7 +17,10 @@ from serve.service.limits import CollectionDefaults, Limits
 from serve.service.ownership import ByName
 from serve.service.points import NewPoints, PointChange, PointService
 from serve.service.search import HybridRequest, SearchRequest, SearchService, TextEmbedder
-from storage.catalog import ApiKeys, Catalog
+from serve.service.sources import SourceService
+from serve.service.statistics import StatisticsService
+from serve.service.system import SystemService
+from storage.catalog import ApiKeys, Catalog, QueryStatistics
 from tests.unit.storage.catalog.test_catalog import collection, made
 from vectoray.core.accounts import Scope
 from vectoray.core.errors import PermissionDenied
@@ -58,6 +62,9 @@ READS: dict[type, dict[str, tuple[Any, ...]]] = {
         "search": (DOCS, SearchRequest(vector=VECTOR)),
         "hybrid": (DOCS, HybridRequest(vector=VECTOR)),
     },
+    StatisticsService: {"of_collection": (DOCS,), "overview": (), "activity": (7,)},
+    SystemService: {"connections": ()},
+    SourceService: {},
     ApiKeyService: {},
 }
 WRITES: dict[type, dict[str, tuple[Any, ...]]] = {
@@ -65,6 +72,7 @@ WRITES: dict[type, dict[str, tuple[Any, ...]]] = {
         "create": (NewCollection("new", 3, Metric.COSINE),),
         "drop": (DOCS,),
         "optimize": (DOCS,),
+        "change": (DOCS,),
     },
     PointService: {
         "upsert": (DOCS, POINTS),
@@ -74,7 +82,10 @@ WRITES: dict[type, dict[str, tuple[Any, ...]]] = {
         "delete_many": (DOCS, ["a"]),
         "delete_matching": (DOCS, Eq(("a",), 1)),
     },
+    SourceService: {"delete": (DOCS, "a.pdf"), "merge": (DOCS, "a.pdf", {})},
     SearchService: {},
+    StatisticsService: {},
+    SystemService: {},
     ApiKeyService: {
         "list": (),
         "create": ("k", {}, None),
@@ -82,16 +93,28 @@ WRITES: dict[type, dict[str, tuple[Any, ...]]] = {
         "revoke": ("00000000-0000-0000-0000-000000000001",),
     },
 }
-OPTIONS: dict[str, dict[str, Any]] = {"page": {"limit": 1}, "change": {"name": "k", "permissions": None}}
+OPTIONS: dict[tuple[type, str], dict[str, Any]] = {
+    (PointService, "page"): {"limit": 1},
+    (CollectionService, "change"): {"name": "k", "description": None},
+    (ApiKeyService, "change"): {"name": "k", "permissions": None},
+}
 
 
 def method(service: type, name: str, catalog: Catalog) -> Callable[..., Awaitable[Any]]:
     engine = cast("Engine", UntouchedEngine())
     limits = Limits()
+    collections = CollectionService(catalog, engine, limits, CollectionDefaults(), Completion(), [])
     services: dict[type, object] = {
-        CollectionService: CollectionService(catalog, engine, limits, CollectionDefaults(), Completion()),
+        CollectionService: collections,
         PointService: PointService(catalog, engine, limits),
-        SearchService: SearchService(catalog, engine, cast("TextEmbedder", UntouchedEngine())),
+        SourceService: SourceService(catalog, engine),
+        SearchService: SearchService(
+            catalog, engine, cast("TextEmbedder", engine), [], cast("QueryCounts", engine)
+        ),
+        StatisticsService: StatisticsService(
+            collections, QueryStatistics(catalog.database), cast("QueryCounts", engine)
+        ),
+        SystemService: SystemService(collections, [], limits),
         ApiKeyService: ApiKeyService(ApiKeys(catalog.database)),
     }
     found: Callable[..., Awaitable[Any]] = getattr(services[service], name)
@@ -121,7 +144,7 @@ async def test_a_key_for_reading_reads(
     catalog: Catalog, service: type, name: str, arguments: tuple[Any, ...]
 ) -> None:
     with pytest.raises(Reached):
-        await method(service, name, catalog)(READER, *arguments, **OPTIONS.get(name, {}))
+        await method(service, name, catalog)(READER, *arguments, **OPTIONS.get((service, name), {}))
 
 
 @pytest.mark.parametrize(("service", "name", "arguments"), cases(WRITES))
@@ -129,4 +152,4 @@ async def test_a_key_for_reading_changes_nothing(
     catalog: Catalog, service: type, name: str, arguments: tuple[Any, ...]
 ) -> None:
     with pytest.raises(PermissionDenied):
-        await method(service, name, catalog)(READER, *arguments, **OPTIONS.get(name, {}))
+        await method(service, name, catalog)(READER, *arguments, **OPTIONS.get((service, name), {}))
