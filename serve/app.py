@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serve.house import mount_house
 from serve.metrics import RequestMetric
 from serve.middleware.admission import Admission
+from serve.middleware.client_address import ClientAddress
 from serve.middleware.guard import Guard, Rules
 from serve.middleware.host import HostCheck
 from serve.middleware.origin import OriginPolicy
@@ -51,6 +52,7 @@ def build_app(
         timeout_s=settings.request_timeout_s,
         max_body_bytes=settings.max_body_bytes,
         compress_min_bytes=settings.compress_min_bytes,
+        addresses=ClientAddress(settings.client_address_header),
         admission=Admission(settings.max_concurrent_requests),
         services=services,
     )

@@ -36,6 +36,8 @@ class Principal:
         collections: Ids of the only collections that the credential reaches; None for all of the caller's.
         key_id: The API key that was sent, if one was.
         with_local: Whether the collections of `LOCAL_USER` are the caller's as well.
+        epoch: Of the user, when the credential was checked.
+        rate_limit: Requests per minute that the credential allows; None if it does not say.
     """
 
     user: str
@@ -44,6 +46,8 @@ class Principal:
     collections: frozenset[str] | None = None
     key_id: str | None = None
     with_local: bool = False
+    epoch: int = 0
+    rate_limit: int | None = None
 
 
 ANONYMOUS = Principal(LOCAL_USER)

@@ -73,7 +73,10 @@ class Authenticator:
     async def _by_token(self, token: str) -> _Known:
         claims = self._tokens.check(TokenKind.ACCESS, token)
         user = _active(await self._accounts.user(claims.user))
-        return _Known(Principal(user.id, is_admin=user.is_admin), claims.expires_at.timestamp())
+        if claims.epoch != user.epoch:
+            raise _refusal()
+        principal = Principal(user.id, is_admin=user.is_admin, epoch=user.epoch)
+        return _Known(principal, claims.expires_at.timestamp())
 
     async def _by_key(self, text: str) -> _Known:
         sent = KeySecret.parse(text)
@@ -90,6 +93,8 @@ class Authenticator:
             scopes=key.scopes,
             collections=key.collections,
             key_id=key.id,
+            epoch=user.epoch,
+            rate_limit=key.rate_limit,
         )
         return _Known(principal, until_s)
 

@@ -21,6 +21,12 @@ async def signed_in_of(request: Request) -> Principal:
     return await caller_of(request)
 
 
+async def address_of(request: Request) -> str:
+    """Where the request comes from."""
+    address: str = request.state.address
+    return address
+
+
 async def services_of(request: Request) -> Services:
     """The services of this process."""
     services: Services = request.state.services
@@ -29,6 +35,7 @@ async def services_of(request: Request) -> Services:
 
 Caller = Annotated[Principal, Depends(caller_of)]
 SignedIn = Annotated[Principal, Depends(signed_in_of)]
+ClientAddress = Annotated[str, Depends(address_of)]
 ServicesDep = Annotated[Services, Depends(services_of)]
 
 

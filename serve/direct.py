@@ -37,6 +37,7 @@ _SMALL_BYTES = 256 * 1024
 _FROM_STATE = {
     deps.caller_of: "principal",
     deps.signed_in_of: "principal",
+    deps.address_of: "address",
     deps.services_of: "services",
 }
 

@@ -10,11 +10,13 @@ from cluster.ray_engine import RayEngine
 from serve.app import build_app
 from serve.config import Settings
 from serve.credentials.passwords import Passwords
+from serve.credentials.providers import configured_providers
 from serve.credentials.signing_key import signing_key
 from serve.credentials.tokens import Tokens
 from serve.preflight import is_loopback
+from serve.service.attempts import AttemptLimits
 from serve.service.limits import CollectionDefaults, Limits
-from serve.services import Services
+from serve.services import RateLimits, Services
 from storage.catalog import Catalog
 from vectoray.embedding import describe_model
 
@@ -43,6 +45,7 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
             limits=Limits(
                 max_dimension=settings.serve.max_dimension,
                 max_batch_points=settings.serve.max_batch_points,
+                max_payload_bytes=settings.serve.max_payload_bytes,
             ),
             passwords=Passwords(
                 threads=accounts.password_threads,
@@ -52,6 +55,8 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
             tokens=Tokens(
                 _signing_key(settings), access_s=accounts.access_token_s, refresh_s=accounts.refresh_token_s
             ),
+            rate_limits=_rate_limits(settings),
+            providers=configured_providers(accounts),
         )
 
     def build() -> AsgiApp:
@@ -63,6 +68,19 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
         )
 
     return build
+
+
+def _rate_limits(settings: Settings) -> RateLimits:
+    accounts, url = settings.accounts, settings.serve.rate_limits_url
+    return RateLimits(
+        per_minute=settings.serve.rate_limit_per_minute,
+        attempts=AttemptLimits(
+            per_minute=accounts.attempts_per_minute,
+            failed_logins=accounts.failed_logins,
+            failed_logins_window_s=accounts.failed_logins_window_s,
+        ),
+        redis_url=None if url is None else url.get_secret_value(),
+    )
 
 
 def _signing_key(settings: Settings) -> bytes:

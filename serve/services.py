@@ -2,34 +2,53 @@
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
 from cluster.engine import Engine
 from serve.authenticator import Authenticator
+from serve.credentials.id_tokens import IdTokens
 from serve.credentials.passwords import Passwords
 from serve.credentials.tokens import Tokens
+from serve.hit_counters import HitCounters
 from serve.key_use import KeyUse
 from serve.query_counts import QueryCounts
 from serve.service.accounts import AccountService
 from serve.service.api_keys import ApiKeyService
+from serve.service.attempts import AttemptLimits, Attempts
 from serve.service.collections import CollectionService
 from serve.service.completion import Completion
 from serve.service.health import HealthService
 from serve.service.limits import CollectionDefaults, Limits
 from serve.service.points import PointService
 from serve.service.recovery import recover_unfinished
+from serve.service.request_limits import RequestLimits
 from serve.service.search import SearchService, TextEmbedder
+from serve.service.sign_in import SignInService
 from serve.service.sources import SourceService
 from serve.service.statistics import StatisticsService
 from serve.service.system import SystemService
-from storage.catalog import Accounts, ApiKeys, Catalog, QueryStatistics
+from storage.catalog import Accounts, ApiKeys, Catalog, Identities, QueryStatistics
 from vectoray.core.errors import Unavailable, VectorayError
 from vectoray.embedding import ModelInfo
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """How often callers may come.
+
+    Attributes:
+        per_minute: Requests of one user, and of one address without a credential; None for no limit.
+        redis_url: Where all gateways count together; None where each counts by itself.
+    """
+
+    per_minute: int | None = None
+    attempts: AttemptLimits = field(default_factory=AttemptLimits)
+    redis_url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +63,10 @@ class Services:
     statistics: StatisticsService
     system: SystemService
     accounts: AccountService
+    sign_in: SignInService
     api_keys: ApiKeyService
+    request_limits: RequestLimits
+    counters: HitCounters
     authenticator: Authenticator
     catalog: Catalog
     engine: Engine
@@ -64,11 +86,14 @@ class Services:
         limits: Limits,
         passwords: Passwords,
         tokens: Tokens,
+        rate_limits: RateLimits = RateLimits(),
+        providers: Mapping[str, IdTokens] | None = None,
     ) -> "Services":
         """Finish what a crash interrupted, and build the services.
 
         ``models`` are the embedding models that this server has.
-        They own ``catalog``, ``engine`` and ``passwords``. Accounts are in the catalog's database.
+        They own ``catalog``, ``engine`` and ``passwords``. Accounts are in the catalog's database. Of
+        ``providers``, one signs in with those that are given.
         """
         await recover_unfinished(catalog, engine)
         completion = Completion()
@@ -77,6 +102,9 @@ class Services:
         collections = CollectionService(catalog, engine, limits, defaults, completion, models)
         statistics = QueryStatistics(catalog.database)
         query_counts = QueryCounts(statistics)
+        counters = HitCounters(rate_limits.redis_url)
+        attempts = Attempts(counters, rate_limits.attempts)
+        account_service = AccountService(accounts, passwords, tokens, attempts)
         return cls(
             collections=collections,
             points=PointService(catalog, engine, limits),
@@ -85,8 +113,11 @@ class Services:
             health=HealthService(collections),
             statistics=StatisticsService(collections, statistics, query_counts),
             system=SystemService(collections, models, limits),
-            accounts=AccountService(accounts, passwords, tokens),
+            accounts=account_service,
+            sign_in=SignInService(providers or {}, Identities(catalog.database), account_service, attempts),
             api_keys=ApiKeyService(keys),
+            request_limits=RequestLimits(counters, rate_limits.per_minute),
+            counters=counters,
             authenticator=Authenticator(accounts, keys, tokens, key_use, catalog.database.new_cache()),
             catalog=catalog,
             engine=engine,
@@ -102,6 +133,7 @@ class Services:
         await self.key_use.close()
         await self.query_counts.close()
         await self.accounts.passwords.close()
+        await self.counters.close()
         await self.catalog.dispose()
 
 

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 _THIS_MACHINE = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 
@@ -24,6 +24,15 @@ class ServeSettings(BaseModel):
     max_batch_points: Annotated[
         int, Field(ge=1, le=1_000_000, description="Most vectors one request may insert.")
     ] = 10_000
+    max_payload_bytes: Annotated[
+        int,
+        Field(
+            ge=1024,
+            le=1 << 30,
+            description="Largest metadata of one vector, in bytes of JSON; its text may have as many "
+            "characters.",
+        ),
+    ] = 1024 * 1024
     request_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Seconds until a request without an answer gets a 503.")
     ] = 30.0
@@ -61,6 +70,40 @@ class ServeSettings(BaseModel):
             "needs a credential."
         ),
     ] = ()
+
+    rate_limit_per_minute: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="Most requests in a minute of one user, their API keys included, and of one address "
+            "without a valid credential; one more gets a 429. null for no limit but those of API keys. Each "
+            "gateway counts by itself unless `rate_limits_url` is set.",
+        ),
+    ] = None
+    rate_limits_url: Annotated[
+        SecretStr | None,
+        Field(
+            description="Redis in which all gateways count requests and attempts to sign in together, such "
+            "as redis://127.0.0.1:6379/0. While it is silent, each counts by itself. null for no Redis.",
+        ),
+    ] = None
+    client_address_header: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="Header in which a reverse proxy in front of this server says who called it, such as "
+            "X-Forwarded-For; its last value counts. Set it only if every request comes through that proxy: "
+            "anybody else could invent addresses. null for whoever connects.",
+        ),
+    ] = None
+
+    @field_validator("rate_limits_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://")):
+            raise ValueError("must begin with redis:// or rediss://")
+        return value
 
     @field_validator("cors_origin_regex")
     @classmethod

@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
 import vectoray
-from serve.auth import Access, Credential, Principal, anonymous
+from serve.auth import ANONYMOUS, Access, Credential, Principal, anonymous
 from serve.body import decode_body
 from serve.deps import access_of
 from serve.direct import DirectApp, Faults
@@ -132,6 +132,15 @@ def surface_router(*, prefix: str, error_body: type[BaseModel]) -> APIRouter:
 
 
 async def _identify(app: FastAPI, access: Access, state: Mapping[str, Any]) -> Principal:
+    """Who calls, if they have not sent too many requests."""
+    caller = await _check_credential(app, access, state)
+    services: Services = state["services"]
+    if services.request_limits.concern(caller):
+        await services.request_limits.count(caller, state["address"])
+    return caller
+
+
+async def _check_credential(app: FastAPI, access: Access, state: Mapping[str, Any]) -> Principal:
     """Who calls. A credential is checked even where none is needed: its sender means to be somebody."""
     surface: Surface = app.state.surface
     allowed: bool = app.state.anonymous_allowed
@@ -139,7 +148,11 @@ async def _identify(app: FastAPI, access: Access, state: Mapping[str, Any]) -> P
     if credential is None:
         return anonymous(access, allowed=allowed)
     services: Services = state["services"]
-    return await services.authenticator.authenticate(credential, with_local=allowed)
+    try:
+        return await services.authenticator.authenticate(credential, with_local=allowed)
+    except Unauthenticated:
+        await services.request_limits.count(ANONYMOUS, state["address"])
+        raise
 
 
 def mount(surface: Surface, *, anonymous_allowed: bool) -> tuple[MountedApp, FastAPI]:

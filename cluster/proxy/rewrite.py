@@ -23,6 +23,8 @@ STEERING_HEADERS = (
     "x-request-id",
 )
 STEERING_PREFIX = "x-serve-router-"
+CLIENT_ADDRESS_HEADER = "x-vectoray-client-address"
+"""Tells the gateways who connected to HAProxy; what a client sends by this name never reaches them."""
 
 # Methods and paths whose requests change nothing: they are sent again when a gateway dies under them. What is
 # deleted may be called "search".
@@ -115,6 +117,7 @@ def _with_own_address(lines: list[list[str]], rules: ProxyRules) -> list[list[st
     # It costs a task for each request to watch for clients that leave. Late requests are given up anyway,
     # and answers that stream notice by themselves.
     first += [["http-request", "set-header", _DISCONNECT_DISABLED, "?1"]]
+    first += [["http-request", "set-header", CLIENT_ADDRESS_HEADER, "%[src]"]]
     return first + [line for line in lines if line[0] != "bind" and line not in first]
 
 

@@ -13,7 +13,7 @@ from vectoray.core.errors import Unauthenticated
 _ALGORITHM = "HS256"
 _ISSUER = "vectoray"
 _AUDIENCE = "vectoray-api"
-_CLAIMS = ("typ", "iss", "aud", "sub", "iat", "exp", "jti")
+_CLAIMS = ("typ", "iss", "aud", "sub", "epoch", "iat", "exp", "jti")
 # Clocks of several machines differ a little.
 _LEEWAY_S = 2
 
@@ -32,11 +32,13 @@ class Claims:
     Attributes:
         id: UUID of the token.
         user: Id of the user whose it is.
+        epoch: Of the user, when the token was made; it is worthless in another one.
         expires_at: To the second.
     """
 
     id: str
     user: str
+    epoch: int
     expires_at: datetime
 
 
@@ -56,16 +58,17 @@ class Tokens:
         self._key = key
         self._life_s = {TokenKind.ACCESS: access_s, TokenKind.REFRESH: refresh_s}
 
-    def make(self, kind: TokenKind, user: str) -> tuple[str, Claims]:
-        """A new token for a user, and what it says."""
+    def make(self, kind: TokenKind, user: str, *, epoch: int = 0) -> tuple[str, Claims]:
+        """A new token for a user in their ``epoch``, and what it says."""
         now_s = int(time.time())
         expires_s = now_s + self._life_s[kind]
-        claims = Claims(str(uuid4()), user, datetime.fromtimestamp(expires_s, UTC))
+        claims = Claims(str(uuid4()), user, epoch, datetime.fromtimestamp(expires_s, UTC))
         payload = {
             "typ": kind.value,
             "iss": _ISSUER,
             "aud": _AUDIENCE,
             "sub": user,
+            "epoch": epoch,
             "iat": now_s,
             "exp": expires_s,
             "jti": claims.id,
@@ -92,7 +95,8 @@ class Tokens:
             raise _wrong(kind) from None
         if payload["typ"] != kind.value:
             raise _wrong(kind)
-        return Claims(payload["jti"], payload["sub"], datetime.fromtimestamp(payload["exp"], UTC))
+        expires_at = datetime.fromtimestamp(payload["exp"], UTC)
+        return Claims(payload["jti"], payload["sub"], payload["epoch"], expires_at)
 
 
 def _wrong(kind: TokenKind) -> Unauthenticated:

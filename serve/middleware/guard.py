@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve.metrics import RequestMetric
 from serve.middleware.admission import Admission
 from serve.middleware.body_limit import check_announced, counted
+from serve.middleware.client_address import ClientAddress
 from serve.middleware.compression import compressing
 from serve.middleware.host import HostCheck
 from serve.middleware.origin import OriginPolicy, allowing_headers, is_preflight, preflight_answer
@@ -40,6 +41,7 @@ class Rules:
             a stream of events, may take as long as it likes.
         max_body_bytes: Larger request bodies are refused.
         compress_min_bytes: Larger answers are compressed when asked.
+        addresses: Tells where a request comes from.
         admission: Bounds the requests at a time; None where every request is let in.
         services: Opened before the first request; None for an app that needs none.
     """
@@ -49,6 +51,7 @@ class Rules:
     timeout_s: float
     max_body_bytes: int
     compress_min_bytes: int
+    addresses: ClientAddress
     admission: Admission | None
     services: ServicesOnDemand | None
 
@@ -58,8 +61,8 @@ class Guard:
 
     Puts into ``scope["state"]``: ``request_id``, 32 hexadecimal digits, which also go into log lines and the
     header ``x-request-id`` (a number that the client sends is not used: it could forge or hide lines
-    of the log); ``headers``, lower-case names to first values; ``services``; ``place``, which an answer that
-    goes on for long leaves early.
+    of the log); ``headers``, lower-case names to first values; ``address``, where it comes from;
+    ``services``; ``place``, which an answer that goes on for long leaves early.
     """
 
     def __init__(
@@ -122,7 +125,7 @@ class Guard:
         except VectorayError as refusal:
             await self._answer(refusal, scope, receive, send)
             return
-        scope["state"]["place"] = place
+        scope["state"] |= {"place": place, "address": rules.addresses.of(scope, headers)}
         try:
             await self._run(scope, receive, send)
         finally:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from serve.auth import Principal
@@ -12,9 +13,31 @@ from serve.service.key_rights import KeyRights
 from serve.service.rights import require, require_all_collections
 from storage.catalog import ApiKeys
 from vectoray.core.accounts import ApiKey, Scope
-from vectoray.core.errors import ApiKeyNotFound, InvalidRequest
+from vectoray.core.errors import ApiKeyNotFound, InvalidRequest, PermissionDenied, Unauthenticated
 
 _MAX_NAME = 255
+
+
+class Unchanged(Enum):
+    """Stands for a value that stays as it is, where None is a value."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """What to change of a key. None keeps a name and permissions.
+
+    Attributes:
+        rate_limit: Requests per minute; None for no limit of its own.
+    """
+
+    name: str | None = None
+    permissions: Mapping[str, Any] | None = None
+    rate_limit: int | Unchanged | None = UNCHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +52,13 @@ class ApiKeyService:
         return await self.keys.of_user(caller.user)
 
     async def create(
-        self, caller: Principal, name: str, permissions: Mapping[str, Any], expires_at: datetime | None
+        self,
+        caller: Principal,
+        name: str,
+        permissions: Mapping[str, Any],
+        expires_at: datetime | None,
+        *,
+        rate_limit: int | None = None,
     ) -> tuple[ApiKey, str]:
         """Make a key.
 
@@ -38,6 +67,7 @@ class ApiKeyService:
 
         Raises:
             InvalidRequest: The name or the permissions cannot be such, or the time is past.
+            Unauthenticated: The account has just gone to somebody else.
         """
         _require_management(caller)
         now = datetime.now(UTC)
@@ -52,17 +82,16 @@ class ApiKeyService:
             permissions=permissions,
             scopes=rights.scopes,
             collections=rights.collections,
-            rate_limit=None,
+            rate_limit=rate_limit,
             created_at=now,
             expires_at=expires_at,
             last_used_at=None,
         )
-        await self.keys.add(key, secret.digest)
+        if not await self.keys.add(key, secret.digest, epoch=caller.epoch):
+            raise Unauthenticated("The credential is not valid any more; log in again.")
         return key, secret.text
 
-    async def change(
-        self, caller: Principal, key_id: str, *, name: str | None, permissions: Mapping[str, Any] | None
-    ) -> ApiKey:
+    async def change(self, caller: Principal, key_id: str, change: KeyChange) -> ApiKey:
         """Change what is given, and keep the rest.
 
         Raises:
@@ -71,12 +100,14 @@ class ApiKeyService:
         """
         _require_management(caller)
         changes: dict[str, Any] = {}
-        if name is not None:
-            changes["name"] = _checked(name)
-        if permissions is not None:
-            rights = KeyRights.of(permissions)
+        if change.name is not None:
+            changes["name"] = _checked(change.name)
+        if change.rate_limit is not UNCHANGED:
+            changes["rate_limit"] = change.rate_limit
+        if change.permissions is not None:
+            rights = KeyRights.of(change.permissions)
             changes |= {
-                "permissions": permissions,
+                "permissions": change.permissions,
                 "scopes": rights.scopes,
                 "collections": rights.collections,
             }
@@ -97,9 +128,11 @@ class ApiKeyService:
 
 
 def _require_management(caller: Principal) -> None:
-    """A key that reaches some collections only could otherwise make itself one that reaches all."""
+    """A key that is limited could otherwise make itself one that is not."""
     require(caller, Scope.ADMIN)
     require_all_collections(caller)
+    if caller.rate_limit is not None:
+        raise PermissionDenied("This API key has a rate limit of its own; use one that has none.")
 
 
 def _checked(name: str) -> str:

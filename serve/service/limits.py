@@ -1,7 +1,9 @@
 """How much one caller may ask for, and what a new collection gets when they do not say."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from vectoray.core.errors import LimitExceeded
 from vectoray.embedding import ModelInfo
 
 
@@ -12,10 +14,48 @@ class Limits:
     Attributes:
         max_dimension: Largest dimension of a new collection.
         max_batch_points: Most points in one insert.
+        max_payload_bytes: Largest payload of a point, as JSON without spaces, and most characters of its
+            text.
     """
 
     max_dimension: int = 16384
     max_batch_points: int = 10_000
+    max_payload_bytes: int = 1024 * 1024
+
+    def check_sizes(self, payloads: Sequence[bytes], texts: Sequence[str | None]) -> None:
+        """Let the rows of a write pass.
+
+        Raises:
+            LimitExceeded: The first that is too large, named as ``vectors[i]``.
+        """
+        self._check_lengths(map(len, payloads), "metadata", "bytes")
+        self._check_lengths((len(text) if text else 0 for text in texts), "a text", "characters")
+
+    def _check_lengths(self, lengths: Iterable[int], what: str, unit: str) -> None:
+        for row, length in enumerate(lengths):
+            if length > self.max_payload_bytes:
+                raise LimitExceeded(
+                    f"vectors[{row}] has {what} of {length} {unit}, at most {self.max_payload_bytes} are "
+                    "allowed.",
+                    {"at": f"vectors[{row}]", "limit": self.max_payload_bytes},
+                )
+
+
+MAX_QUERY_CHARACTERS = 32_768
+"""Models look at the first few hundred words; all of a text is taken apart for them."""
+
+
+def check_query_text(text: str | None) -> None:
+    """Let a text to search for pass.
+
+    Raises:
+        LimitExceeded: It is too long.
+    """
+    if text is not None and len(text) > MAX_QUERY_CHARACTERS:
+        raise LimitExceeded(
+            f"'text' has {len(text)} characters, at most {MAX_QUERY_CHARACTERS} are allowed.",
+            {"at": "text", "limit": MAX_QUERY_CHARACTERS},
+        )
 
 
 @dataclass(frozen=True, slots=True)

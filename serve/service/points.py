@@ -165,10 +165,10 @@ class PointService:
             )
         for _ in range(_UPDATE_ATTEMPTS):
             point = await self._existing(collection, point_id)
+            changed = change.of(point)
+            self.limits.check_sizes(changed.payloads, changed.texts)
             seqs = np.array([point.seq], dtype=np.uint64)
-            result = await self.engine.write(
-                collection, change.of(point), WriteMode.UPDATE, expected_seqs=seqs
-            )
+            result = await self.engine.write(collection, changed, WriteMode.UPDATE, expected_seqs=seqs)
             if not result.refused:
                 return await self._existing(collection, point_id)
         raise Conflict(
@@ -272,6 +272,7 @@ class PointService:
         for row, index in enumerate(points.chunk_indexes or ()):
             if index is not None:
                 check_chunk_index(index, where=f"vectors[{row}].chunk_index")
+        self.limits.check_sizes(points.payloads, points.texts)
         return PointBatch(
             ids=points.ids,
             vectors=stack_vectors(points.vectors, dimension=collection.dimension, metric=collection.metric),

@@ -9,6 +9,7 @@ from cluster.engine import Engine
 from cluster.metrics import EMBED, PLAN
 from serve.auth import Principal
 from serve.query_counts import QueryCounts
+from serve.service.limits import check_query_text
 from serve.service.ownership import Address, find_collection
 from storage.catalog import Catalog
 from vectoray.core.accounts import Scope
@@ -100,6 +101,7 @@ class SearchService:
         started = time.perf_counter()
         collection = await find_collection(self.catalog, caller, address, Scope.READ)
         _check_metric(collection, request.metric)
+        check_query_text(request.text)
         PLAN.done(started)
         query = SearchQuery(
             vector=await self._vector(collection, request),
@@ -120,6 +122,7 @@ class SearchService:
         """
         started = time.perf_counter()
         collection = await find_collection(self.catalog, caller, address, Scope.READ)
+        check_query_text(request.text)
         vector = request.vector
         if vector is None and request.text is not None and _counts_vectors(request.fusion):
             vector = await self._embed(collection, request.text)

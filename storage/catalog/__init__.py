@@ -7,6 +7,7 @@ from storage.catalog.accounts import Accounts, RefreshToken
 from storage.catalog.api_keys import ApiKeys, StoredKey
 from storage.catalog.catalog import ANYONE, Catalog
 from storage.catalog.database import Database, sqlite_url, with_driver
+from storage.catalog.identities import Identities
 from storage.catalog.query_statistics import QueryStatistics, QueryTotals
 from storage.catalog.tables import CollectionState
 
@@ -17,6 +18,7 @@ __all__ = [
     "Catalog",
     "CollectionState",
     "Database",
+    "Identities",
     "QueryStatistics",
     "QueryTotals",
     "RefreshToken",

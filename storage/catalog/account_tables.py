@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.catalog.tables import Base, UtcDateTime
@@ -21,6 +21,8 @@ class UserRow(Base):
     password_hash: Mapped[str | None] = mapped_column(Text)
     is_admin: Mapped[bool]
     is_active: Mapped[bool]
+    email_verified: Mapped[bool] = mapped_column(server_default=false())
+    epoch: Mapped[int] = mapped_column(server_default="0")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
     @classmethod
@@ -33,6 +35,8 @@ class UserRow(Base):
             password_hash=password_hash,
             is_admin=user.is_admin,
             is_active=user.is_active,
+            email_verified=user.email_verified,
+            epoch=user.epoch,
             created_at=user.created_at,
         )
 
@@ -44,8 +48,22 @@ class UserRow(Base):
             name=self.name,
             is_admin=self.is_admin,
             is_active=self.is_active,
+            email_verified=self.email_verified,
+            epoch=self.epoch,
             created_at=self.created_at,
         )
+
+
+class IdentityRow(Base):
+    """Who a user is to another provider."""
+
+    __tablename__ = "identities"
+    __table_args__ = (Index("ix_identities_user_id", "user_id"),)
+
+    provider: Mapped[str] = mapped_column(String(16), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(255), primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(36), ForeignKey("users.id"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class RefreshTokenRow(Base):
@@ -88,7 +106,6 @@ class ApiKeyRow(Base):
             id=key.id,
             user_id=key.user,
             secret_hash=secret_hash,
-            rate_limit=key.rate_limit,
             created_at=key.created_at,
             expires_at=key.expires_at,
             last_used_at=key.last_used_at,
@@ -102,6 +119,7 @@ class ApiKeyRow(Base):
         self.permissions = dict(key.permissions)
         self.scopes = sorted(scope.value for scope in key.scopes)
         self.collections = None if key.collections is None else sorted(key.collections)
+        self.rate_limit = key.rate_limit
 
     def to_key(self) -> ApiKey:
         """The key of this row."""

@@ -1,5 +1,6 @@
 """Users and their refresh tokens: the one place that reads and writes these tables of the catalog."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -57,6 +58,29 @@ class Accounts:
         statement = select(UserRow).where(UserRow.email == email)
         row = await self._database.read(lambda session: session.scalar(statement))
         return None if row is None else (row.to_user(), row.password_hash)
+
+    async def users(self) -> list[User]:
+        """All users, oldest first."""
+        statement = select(UserRow).order_by(UserRow.created_at, UserRow.id)
+        rows = await self._database.read(lambda session: session.scalars(statement).all())
+        return [row.to_user() for row in rows]
+
+    async def change(self, email: str, change: Callable[[User], User]) -> User | None:
+        """Apply ``change`` to the user with this normalised email: to what they may.
+
+        Returns:
+            The user as they are now; None if there is no such user.
+        """
+
+        def work(session: Session) -> User | None:
+            row = session.scalar(select(UserRow).where(UserRow.email == email).with_for_update())
+            if row is None:
+                return None
+            wanted = change(row.to_user())
+            row.is_admin, row.is_active = wanted.is_admin, wanted.is_active
+            return row.to_user()
+
+        return await self._database.write(work)
 
     async def begin_family(self, token: RefreshToken, now: datetime) -> None:
         """Keep the first refresh token of a new family, and forget those of its user that have expired."""

@@ -35,9 +35,22 @@ class ApiKeys:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, key: ApiKey, secret_hash: bytes) -> None:
-        """Keep a new key, and the SHA-256 of its secret."""
-        await self._database.write(lambda session: session.add(ApiKeyRow.of(key, secret_hash)))
+    async def add(self, key: ApiKey, secret_hash: bytes, *, epoch: int = 0) -> bool:
+        """Keep a new key, and the SHA-256 of its secret.
+
+        Returns:
+            False if nothing was kept: whoever makes it proved who they are in an ``epoch`` of the user that
+            has ended meanwhile.
+        """
+
+        def work(session: Session) -> bool:
+            user = session.scalar(select(UserRow).where(UserRow.id == key.user).with_for_update())
+            if user is None or user.epoch != epoch:
+                return False
+            session.add(ApiKeyRow.of(key, secret_hash))
+            return True
+
+        return await self._database.write(work)
 
     async def find(self, key_id: str) -> StoredKey | None:
         """The key with this id, whoever's it is."""

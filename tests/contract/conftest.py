@@ -81,7 +81,7 @@ def open_services(
             embedder=LetterEmbedder(),
             models=[MODEL],
             defaults=CollectionDefaults(shards=2, embedding_model=MODEL),
-            limits=Limits(settings.max_dimension, settings.max_batch_points),
+            limits=Limits(settings.max_dimension, settings.max_batch_points, settings.max_payload_bytes),
             **quick_credentials(),
         )
 

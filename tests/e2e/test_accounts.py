@@ -4,6 +4,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.e2e.command import vectoray
 from tests.e2e.conftest import RunningServer
 
 pytestmark = pytest.mark.timeout(200)
@@ -45,3 +46,33 @@ def test_the_signing_key_is_its_owners_alone(running: RunningServer) -> None:
     secrets = running.data_dir / "secrets"
     assert (secrets / "tokens.key").stat().st_mode & 0o777 == 0o600
     assert {path.name for path in secrets.iterdir()} == {"ray.token", "tokens.key"}
+
+
+def test_a_user_who_is_shut_out_on_the_machine_is_refused_from_the_next_request_on(
+    running: RunningServer,
+) -> None:
+    body = {"email": "bob@example.com", "password": "correct horse", "name": "Bob"}
+    with httpx.Client(trust_env=False, base_url=running.file.api_url) as client:
+        assert client.post("/api/auth/register", json=body).status_code == 201
+        token = client.post("/api/auth/login", json=body).json()["access_token"]
+        headers = {"authorization": f"Bearer {token}"}
+        assert client.get("/api/auth/me", headers=headers).status_code == 200
+        for action, status in (("deactivate", 401), ("activate", 200)):
+            done = vectoray("users", action, body["email"], "--data-dir", running.data_dir)
+            assert done.returncode == 0, done.stderr
+            assert client.get("/api/auth/me", headers=headers).status_code == status
+
+
+def test_nobody_gets_more_guesses_by_inventing_addresses(running: RunningServer) -> None:
+    gateways = len(gateway_urls(running))
+    body = {"email": "carl@example.com", "password": "wrong horse"}
+    with httpx.Client(trust_env=False, base_url=running.file.api_url) as client:
+        answers = [
+            client.post(
+                "/api/auth/login",
+                json=body,
+                headers=dict.fromkeys(("x-vectoray-client-address", "x-forwarded-for"), f"192.0.2.{number}"),
+            )
+            for number in range(10 * gateways + 1)
+        ]
+    assert {answer.status_code for answer in answers} == {401, 429}

@@ -14,6 +14,7 @@ from vectoray.cli.reload import reload
 from vectoray.cli.search import search
 from vectoray.cli.status import status
 from vectoray.cli.up import up
+from vectoray.cli.users import users
 from vectoray.core.errors import VectorayError
 
 
@@ -56,6 +57,7 @@ app.command()(reload)
 app.command()(status)
 app.command()(ingest)
 app.command()(search)
+app.add_typer(users, name="users")
 
 
 def main() -> None:

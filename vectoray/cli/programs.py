@@ -16,6 +16,7 @@ class Programs:
 
     server: tuple[str, ...] = (*_MODULE, "serve.main")
     ingest: tuple[str, ...] = (*_MODULE, "pipelines.run")
+    users: tuple[str, ...] = (*_MODULE, "serve.users")
 
 
 def installed_programs() -> Programs:

@@ -31,6 +31,8 @@ class User:
         email: Normalised: two spellings of one address are equal.
         is_admin: Whether everybody's collections are the user's to see and change.
         is_active: Whether the user's credentials are accepted.
+        email_verified: Whether somebody trusted has said that the email is the user's.
+        epoch: Grows when all that proved who the user is becomes worthless; access tokens name theirs.
     """
 
     id: str
@@ -39,6 +41,21 @@ class User:
     is_admin: bool
     is_active: bool
     created_at: datetime
+    email_verified: bool = False
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who somebody is to another provider.
+
+    Attributes:
+        provider: Such as ``google``.
+        subject: What the provider calls them, for ever.
+    """
+
+    provider: str
+    subject: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from starlette.responses import Response
 
-from serve.deps import ServicesDep, SignedIn
+from serve.deps import ClientAddress, ServicesDep, SignedIn
 from serve.surface import surface_router
 from serve.surfaces.vectory import account_translate as translate
 from serve.surfaces.vectory import account_wire as wire
@@ -14,21 +14,22 @@ router = surface_router(prefix="/api", error_body=ErrorBody)
 
 
 @router.post("/auth/register", status_code=201, tags=["Accounts"])
-async def register(body: wire.Registration, services: ServicesDep) -> wire.UserInfo:
+async def register(body: wire.Registration, address: ClientAddress, services: ServicesDep) -> wire.UserInfo:
     """Create a user account."""
-    return translate.user_info(await services.accounts.register(body.email, body.password, body.name))
+    user = await services.accounts.register(body.email, body.password, body.name, address)
+    return translate.user_info(user)
 
 
 @router.post("/auth/login", tags=["Accounts"])
-async def log_in(body: wire.Login, services: ServicesDep) -> wire.TokenPair:
+async def log_in(body: wire.Login, address: ClientAddress, services: ServicesDep) -> wire.TokenPair:
     """Exchange email and password for tokens."""
-    return translate.token_pair(await services.accounts.log_in(body.email, body.password))
+    return translate.token_pair(await services.accounts.log_in(body.email, body.password, address))
 
 
 @router.post("/auth/refresh", tags=["Accounts"])
-async def refresh(body: wire.Refresh, services: ServicesDep) -> wire.TokenPair:
+async def refresh(body: wire.Refresh, address: ClientAddress, services: ServicesDep) -> wire.TokenPair:
     """Exchange a refresh token, once, for new tokens."""
-    return translate.token_pair(await services.accounts.refresh(body.refresh_token))
+    return translate.token_pair(await services.accounts.refresh(body.refresh_token, address))
 
 
 @router.get("/auth/me", tags=["Accounts"])
@@ -47,7 +48,9 @@ async def list_keys(caller: SignedIn, services: ServicesDep) -> list[wire.KeyInf
 @router.post("/keys", status_code=201, tags=["API keys"])
 async def create_key(body: wire.CreateKey, caller: SignedIn, services: ServicesDep) -> wire.CreatedKey:
     """Create an API key. Its text, ``raw_key``, is in this answer and in no other."""
-    key, text = await services.api_keys.create(caller, body.name, body.permissions, body.expires_at)
+    key, text = await services.api_keys.create(
+        caller, body.name, body.permissions, body.expires_at, rate_limit=body.rate_limit
+    )
     return translate.created_key(key, text)
 
 
@@ -56,7 +59,7 @@ async def update_key(
     key_id: str, body: wire.UpdateKey, caller: SignedIn, services: ServicesDep
 ) -> wire.KeyInfo:
     """Change the name of an API key, or what it allows."""
-    changed = await services.api_keys.change(caller, key_id, name=body.name, permissions=body.permissions)
+    changed = await services.api_keys.change(caller, key_id, translate.key_change(body))
     return translate.key_info(changed, datetime.now(UTC))
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from serve.service.accounts import TokenPair
+from serve.service.api_keys import UNCHANGED, KeyChange
 from serve.surfaces.vectory import account_wire as wire
 from vectoray.core.accounts import ApiKey, User
 
@@ -21,6 +22,15 @@ def user_info(user: User) -> wire.UserInfo:
 def token_pair(pair: TokenPair) -> wire.TokenPair:
     """Two tokens."""
     return wire.TokenPair(access_token=pair.access, refresh_token=pair.refresh)
+
+
+def key_change(body: wire.UpdateKey) -> KeyChange:
+    """What to change of a key."""
+    return KeyChange(
+        name=body.name,
+        permissions=body.permissions,
+        rate_limit=body.rate_limit if "rate_limit" in body.model_fields_set else UNCHANGED,
+    )
 
 
 def key_info(key: ApiKey, now: datetime) -> wire.KeyInfo:

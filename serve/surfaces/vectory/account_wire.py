@@ -32,6 +32,12 @@ Permissions = Annotated[
 ]
 
 
+RateLimit = Annotated[
+    int | None,
+    Field(ge=1, le=1_000_000, description="Most requests in a minute. null for no limit of its own."),
+]
+
+
 class Registration(WireModel):
     """An account to make."""
 
@@ -77,13 +83,15 @@ class CreateKey(WireModel):
     name: str
     permissions: Permissions = {}  # noqa: RUF012  (pydantic copies it)
     expires_at: Annotated[Time | None, Field(description="null for never.")] = None
+    rate_limit: RateLimit = None
 
 
 class UpdateKey(WireModel):
-    """What to change of a key. What is left out, or null, stays."""
+    """What to change of a key. What is left out stays; so do a name and permissions that are null."""
 
     name: str | None = None
     permissions: Permissions | None = None
+    rate_limit: RateLimit = None
 
 
 class KeyInfo(BaseModel):

@@ -166,3 +166,8 @@ def test_what_was_written_otherwise_is_checked_too() -> None:
 def test_parsing_and_rendering_keep_every_statement() -> None:
     sections = parse(RENDERED)
     assert parse(render(sections)) == sections
+
+
+def test_gateways_are_told_who_calls_whatever_the_caller_says() -> None:
+    rule = "http-request set-header x-vectoray-client-address %[src]"
+    assert section(rewrite(RENDERED, RULES), "frontend", "http_frontend").count(rule) == 1

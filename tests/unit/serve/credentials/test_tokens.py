@@ -25,6 +25,7 @@ def payload(**changes: Any) -> dict[str, Any]:
         "iss": "vectoray",
         "aud": "vectoray-api",
         "sub": "ann",
+        "epoch": 0,
         "iat": now_s,
         "exp": now_s + 60,
         "jti": "1",

@@ -8,12 +8,14 @@ from sqlalchemy import update
 
 from serve.credentials.passwords import Passwords
 from serve.credentials.tokens import Tokens
+from serve.hit_counters import HitCounters
 from serve.service.accounts import AccountService
+from serve.service.attempts import AttemptLimits, Attempts
 from storage.catalog import Accounts, Database
 from storage.catalog.account_tables import UserRow
 from vectoray.core.errors import Unauthenticated
 
-EMAIL, PASSWORD = "ann@example.com", "correct horse"
+EMAIL, PASSWORD, ADDRESS = "ann@example.com", "correct horse", "192.0.2.1"
 
 
 @pytest.fixture
@@ -26,8 +28,10 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def service(database: Database) -> AsyncIterator[AccountService]:
     passwords = Passwords(threads=1, queue_length=1, memory_kib=64)
-    made = AccountService(Accounts(database), passwords, Tokens(b"k" * 32, access_s=60, refresh_s=60))
-    await made.register(EMAIL, PASSWORD, "Ann")
+    attempts = Attempts(HitCounters(), AttemptLimits())
+    tokens = Tokens(b"k" * 32, access_s=60, refresh_s=60)
+    made = AccountService(Accounts(database), passwords, tokens, attempts)
+    await made.register(EMAIL, PASSWORD, "Ann", ADDRESS)
     yield made
     await passwords.close()
 
@@ -39,7 +43,7 @@ async def refused(service: AccountService, email: str, password: str) -> tuple[s
         patch.object(hasher, "verify", wraps=hasher.verify) as verify,
         pytest.raises(Unauthenticated) as refusal,
     ):
-        await service.log_in(email, password)
+        await service.log_in(email, password, ADDRESS)
     return refusal.value.message, verify.call_count
 
 
@@ -61,6 +65,6 @@ async def test_whoever_is_not_let_in_gets_one_answer_after_one_hash(
 
 
 async def test_tokens_are_not_shown(service: AccountService) -> None:
-    pair = await service.log_in(EMAIL, PASSWORD)
+    pair = await service.log_in(EMAIL, PASSWORD, ADDRESS)
     assert pair.access not in repr(pair)
     assert pair.refresh not in repr(pair)

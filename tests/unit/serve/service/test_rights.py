@@ -10,7 +10,7 @@ import pytest
 from cluster.engine import Engine
 from serve.auth import Principal
 from serve.query_counts import QueryCounts
-from serve.service.api_keys import ApiKeyService
+from serve.service.api_keys import ApiKeyService, KeyChange
 from serve.service.collections import CollectionService, NewCollection
 from serve.service.completion import Completion
 from serve.service.limits import CollectionDefaults, Limits
@@ -89,14 +89,13 @@ WRITES: dict[type, dict[str, tuple[Any, ...]]] = {
     ApiKeyService: {
         "list": (),
         "create": ("k", {}, None),
-        "change": ("00000000-0000-0000-0000-000000000001",),
+        "change": ("00000000-0000-0000-0000-000000000001", KeyChange(name="k")),
         "revoke": ("00000000-0000-0000-0000-000000000001",),
     },
 }
 OPTIONS: dict[tuple[type, str], dict[str, Any]] = {
     (PointService, "page"): {"limit": 1},
     (CollectionService, "change"): {"name": "k", "description": None},
-    (ApiKeyService, "change"): {"name": "k", "permissions": None},
 }
 
 
