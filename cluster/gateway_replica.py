@@ -11,6 +11,8 @@ from typing import Any
 
 from starlette.middleware import Middleware
 
+from cluster.draining import Draining
+
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
@@ -36,10 +38,14 @@ class GatewayReplica:
 
 
 class ShortWay:
-    """ASGI middleware around what Ray Serve makes of a replica: requests go to its application directly."""
+    """ASGI middleware around what Ray Serve makes of a replica: requests go to its application directly.
+
+    Puts into ``scope["state"]``: ``draining``, by which answers that never end by themselves know when to.
+    """
 
     def __init__(self, serve: AsgiApp) -> None:
         self._serve = serve
+        self._draining = Draining(serve)
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         """Handle one request."""
@@ -47,6 +53,7 @@ class ShortWay:
         if app is None or scope["type"] != "http" or scope["path"].startswith(_SERVES_OWN):
             await self._serve(scope, receive, send)
         else:
+            scope["state"] = {"draining": self._draining}
             await app(scope, receive, send)
 
 

@@ -78,6 +78,13 @@ class ClusterSettings(BaseModel):
         le=100_000,
         description="Requests that one gateway works on at once; more wait in the proxy.",
     )
+    gateway_streams: int = Field(
+        default=1024,
+        ge=1,
+        le=1_000_000,
+        description="Streams of events that one gateway has open at once; more wait in the proxy like "
+        "requests. They do not count as requests that it works on.",
+    )
     gateway_open_collections: int = Field(
         default=128,
         ge=1,

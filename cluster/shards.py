@@ -278,6 +278,8 @@ def sum_stats(parts: Sequence[CollectionStats]) -> CollectionStats:
         points=sum(part.points for part in parts),
         last_write_ms=max((part.last_write_ms for part in parts), default=0),
         index_bytes=sum(part.index_bytes for part in parts),
+        records=sum(part.records for part in parts),
+        writes=sum(part.writes for part in parts),
     )
 
 

@@ -17,13 +17,14 @@ from serve.middleware.origin import OriginPolicy
 from serve.services import Services, ServicesOnDemand
 from serve.settings import ServeSettings
 from serve.surface import MountedApp, Surface, document_of, mount
+from serve.surfaces.kissvdb.surface import KISSVDB
 from serve.surfaces.vectorizer.surface import VECTORIZER
 from serve.surfaces.vectory.surface import VECTORY
 from vectoray.core.errors import VectorayError
 
 _log = structlog.get_logger(__name__)
 
-SURFACES: tuple[Surface, ...] = (VECTORY, VECTORIZER)
+SURFACES: tuple[Surface, ...] = (VECTORY, VECTORIZER, KISSVDB)
 
 
 def build_app(

@@ -1,8 +1,12 @@
-"""Who is calling: what callers send to prove it, and what is known of them then. Of HTTP it knows headers."""
+"""Who is calling: what callers send to prove it, and what is known of them then.
+
+Of HTTP it knows headers and query strings.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from urllib.parse import parse_qs
 
 from vectoray.core.accounts import ALL_SCOPES, Scope
 from vectoray.core.errors import Unauthenticated
@@ -67,7 +71,7 @@ class Access(StrEnum):
     """Whoever has a credential."""
 
 
-def bearer_or_api_key(headers: Mapping[str, str]) -> Credential | None:
+def bearer_or_api_key(headers: Mapping[str, str], _query: bytes) -> Credential | None:
     """The credential in ``Authorization`` or else in ``X-API-Key``; None when neither is sent.
 
     A header in a form that nobody can check is a credential all the same, and thus a wrong one.
@@ -78,6 +82,15 @@ def bearer_or_api_key(headers: Mapping[str, str]) -> Credential | None:
         return Credential(CredentialKind.BEARER, token.strip() if scheme.lower() == "bearer" else "")
     key = headers.get("x-api-key")
     return Credential(CredentialKind.API_KEY, key) if key is not None else None
+
+
+def header_or_query(headers: Mapping[str, str], query: bytes) -> Credential | None:
+    """As `bearer_or_api_key`, or else the key in ``?api_key=``, for clients that cannot send headers."""
+    credential = bearer_or_api_key(headers, query)
+    if credential is not None or not query:
+        return credential
+    keys = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("api_key")
+    return Credential(CredentialKind.API_KEY, keys[-1]) if keys is not None else None
 
 
 def anonymous(access: Access, *, allowed: bool) -> Principal:

@@ -144,7 +144,7 @@ class DirectApp:
         app: ASGIApp,
         routes: Sequence[Any],
         *,
-        identify: Callable[[Access, Mapping[str, Any]], Awaitable[Principal]],
+        identify: Callable[[Access, Scope], Awaitable[Principal]],
         answer: Callable[[Exception, Scope], Response],
     ) -> None:
         """An app in front of ``app``.
@@ -152,7 +152,7 @@ class DirectApp:
         Args:
             app: FastAPI's.
             routes: Its routes.
-            identify: Who sends a request with this state to a handler of this access.
+            identify: Who sends a request to a handler of this access.
             answer: The answer to any error.
         """
         self._app = app
@@ -175,7 +175,7 @@ class DirectApp:
         scope["route"] = handler.route
         try:
             state = scope["state"]
-            state["principal"] = await self._identify(handler.access, state)
+            state["principal"] = await self._identify(handler.access, scope)
             response = await handler.respond(scope, receive, path)
         except (VectorayError, Faults) as error:
             response = self._answer(error, scope)

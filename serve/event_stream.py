@@ -1,10 +1,12 @@
 """Server-sent events as an answer: frames as they come, and a comment now and then where none comes.
 
+A stream ends when the gateway is to end, so that its client goes on at another one.
+
 The format is that of https://html.spec.whatwg.org/multipage/server-sent-events.html.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -40,7 +42,7 @@ class Items(Protocol[T_co]):
 
 
 class EventStream(Response, Generic[T]):
-    """An answer that goes on until its items end, or the client leaves."""
+    """An answer that goes on until its items end, the client leaves, or the gateway is to end."""
 
     def __init__(
         self,
@@ -71,32 +73,39 @@ class EventStream(Response, Generic[T]):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream."""
-        place = scope.get("state", {}).get("place")
+        state = scope.get("state", {})
+        place = state.get("place")
         if place is not None:
             place.leave()
         left = asyncio.ensure_future(_client_left(receive))
+        ends: list[asyncio.Future[Any]] = [left]
+        if "draining" in state:
+            ends.append(asyncio.ensure_future(state["draining"].begun()))
         following: asyncio.Future[T] | None = None
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": _OPENED, "more_body": True})
-            while not left.done():
+            while not _any_done(ends):
                 if following is None:
                     following = asyncio.ensure_future(self._items.__anext__())
-                either: set[asyncio.Future[Any]] = {following, left}
-                await asyncio.wait(either, timeout=self._keep_alive_s, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(
+                    [following, *ends], timeout=self._keep_alive_s, return_when=asyncio.FIRST_COMPLETED
+                )
                 body = _KEEP_ALIVE
                 if following.done():
                     try:
                         body = self._encode(following.result())
                     except StopAsyncIteration:
-                        await send({"type": "http.response.body", "body": b"", "more_body": False})
-                        return
+                        break
                     finally:
                         following = None
-                if not left.done():
+                if not _any_done(ends):
                     await send({"type": "http.response.body", "body": body, "more_body": True})
+            if not left.done():
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            left.cancel()
+            for end in ends:
+                end.cancel()
             if following is not None:
                 following.cancel()
                 with suppress(asyncio.CancelledError, StopAsyncIteration):
@@ -118,6 +127,10 @@ def frame(data: object, *, event: str | None = None, offset: int | None = None) 
     if offset is not None:
         lines.append(b"id: %d" % offset)
     return b"\n".join([*lines, b"data: " + orjson.dumps(data), b"", b""])
+
+
+def _any_done(ends: Sequence[asyncio.Future[Any]]) -> bool:
+    return any(end.done() for end in ends)
 
 
 async def _client_left(receive: Receive) -> None:

@@ -67,21 +67,8 @@ class RowsOf:
         return NewPoints(ids, as_matrix(vectors), payloads, texts), brackets
 
     def payload_of(self, payload: Any) -> tuple[bytes, str | None]:
-        """The bytes to store of an object as simdjson has it, or of None, and the text in it.
-
-        Raises:
-            NotPlain: It is no object, has a key twice, or is nested more deeply than can be written again.
-        """
-        if payload is None:
-            return EMPTY_PAYLOAD, None
-        keys = keys_of(payload)
-        minified: Any = payload.mini
-        document: bytes = minified
-        # An object in it may have a key twice; few have as many brackets as may be nested in each other.
-        if document.count(b"{") > 1 or document.count(b"[") > _MAX_PAYLOAD_DEPTH:
-            document = _written_again(document)
-        # simdjson raises an exception within for each key that is not there.
-        return document, text_of({key: payload[key] for key in self.text if key in keys}, self.text)
+        """As `read_payload`."""
+        return read_payload(payload, self.text)
 
     def _fields(self, row: Any) -> tuple[Any, Any, Any]:
         """The id, vector and payload of a row that has each under one of its keys."""
@@ -113,6 +100,24 @@ class RowsOf:
             ],
             texts=[text_of(payload or {}, self.text) for payload in payloads],
         )
+
+
+def read_payload(payload: Any, text_keys: Sequence[str]) -> tuple[bytes, str | None]:
+    """The bytes to store of an object as simdjson has it, or of None, and the text in it.
+
+    Raises:
+        NotPlain: It is no object, has a key twice, or is nested more deeply than can be written again.
+    """
+    if payload is None:
+        return EMPTY_PAYLOAD, None
+    keys = keys_of(payload)
+    minified: Any = payload.mini
+    document: bytes = minified
+    # An object in it may have a key twice; few have as many brackets as may be nested in each other.
+    if document.count(b"{") > 1 or document.count(b"[") > _MAX_PAYLOAD_DEPTH:
+        document = _written_again(document)
+    # simdjson raises an exception within for each key that is not there.
+    return document, text_of({key: payload[key] for key in text_keys if key in keys}, text_keys)
 
 
 def as_matrix(vectors: Sequence[FloatVector]) -> FloatMatrix | Sequence[FloatVector]:

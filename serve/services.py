@@ -21,6 +21,7 @@ from serve.service.attempts import AttemptLimits, Attempts
 from serve.service.collections import CollectionService
 from serve.service.completion import Completion
 from serve.service.health import HealthService
+from serve.service.items import ItemService
 from serve.service.limits import CollectionDefaults, Limits
 from serve.service.points import PointService
 from serve.service.recovery import recover_unfinished
@@ -58,6 +59,7 @@ class Services:
     collections: CollectionService
     points: PointService
     sources: SourceService
+    items: ItemService
     search: SearchService
     health: HealthService
     statistics: StatisticsService
@@ -110,6 +112,7 @@ class Services:
             points=PointService(catalog, engine, limits),
             sources=SourceService(catalog, engine),
             search=SearchService(catalog, engine, embedder, models, query_counts),
+            items=ItemService(catalog, engine, limits),
             health=HealthService(collections),
             statistics=StatisticsService(collections, statistics, query_counts),
             system=SystemService(collections, models, limits),

@@ -48,10 +48,12 @@ class Surface:
         title: For people.
         prefixes: Paths that begin so are the family's, unless another family has a longer one.
         router: The handlers, made by `surface_router`.
-        credential: Finds the credential in a request's headers.
+        credential: Finds the credential in a request's headers and query string, which may be the only
+            place that its clients can put one in.
         render_error: An error, and the name of the handler it comes from ("" before one is chosen), in the
             family's envelope.
         render_http_error: An HTTP status and a sentence, in the family's envelope.
+        anonymous_key: What clients send that have no credential; None if they send nothing.
         security: The ways to send a credential that ``credential`` finds, as OpenAPI describes them.
         examples: A file of requests and their answers, see `serve.openapi`; made by ``make transcripts``.
     """
@@ -60,10 +62,11 @@ class Surface:
     title: str
     prefixes: tuple[str, ...]
     router: APIRouter
-    credential: Callable[[Mapping[str, str]], Credential | None]
+    credential: Callable[[Mapping[str, str], bytes], Credential | None]
     render_error: Callable[[VectorayError, str], Response]
     render_http_error: Callable[[int, str], Response]
     examples: Path
+    anonymous_key: str | None = None
     security: Mapping[str, SecurityScheme] = field(default_factory=lambda: BEARER_OR_API_KEY)
 
 
@@ -112,7 +115,7 @@ class SurfaceRoute(APIRoute):
         access = access_of(self.dependant)
 
         async def handle_known_caller(request: Request) -> Response:
-            request.state.principal = await _identify(request.app, access, request.scope["state"])
+            request.state.principal = await _identify(request.app, access, request.scope)
             if self.body_field is None:
                 return await handle(request)
             decoded = JsonRequest(request.scope, request.receive)
@@ -131,21 +134,23 @@ def surface_router(*, prefix: str, error_body: type[BaseModel]) -> APIRouter:
     return APIRouter(prefix=prefix, route_class=SurfaceRoute, responses=errors, strict_content_type=False)
 
 
-async def _identify(app: FastAPI, access: Access, state: Mapping[str, Any]) -> Principal:
+async def _identify(app: FastAPI, access: Access, scope: Scope) -> Principal:
     """Who calls, if they have not sent too many requests."""
-    caller = await _check_credential(app, access, state)
+    caller = await _check_credential(app, access, scope)
+    state = scope["state"]
     services: Services = state["services"]
     if services.request_limits.concern(caller):
         await services.request_limits.count(caller, state["address"])
     return caller
 
 
-async def _check_credential(app: FastAPI, access: Access, state: Mapping[str, Any]) -> Principal:
+async def _check_credential(app: FastAPI, access: Access, scope: Scope) -> Principal:
     """Who calls. A credential is checked even where none is needed: its sender means to be somebody."""
     surface: Surface = app.state.surface
     allowed: bool = app.state.anonymous_allowed
-    credential = surface.credential(state["headers"])
-    if credential is None:
+    state = scope["state"]
+    credential = surface.credential(state["headers"], scope["query_string"])
+    if credential is None or credential.secret == surface.anonymous_key:
         return anonymous(access, allowed=allowed)
     services: Services = state["services"]
     try:

@@ -181,6 +181,8 @@ class ShardWriter:
             points=head.points,
             last_write_ms=head.last_write_ms,
             index_bytes=sum(live.segment.size_bytes for live in head.segments),
+            records=head.tail_rows + sum(len(live.segment) for live in head.segments),
+            writes=head.seq,
         )
 
     @property

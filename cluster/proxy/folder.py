@@ -66,6 +66,7 @@ class ProxyFolder:
             listen=listen,
             loopback_only=loopback_only,
             max_in_flight=cluster.gateway_concurrency,
+            max_streams=cluster.gateway_streams,
             max_queued=cluster.gateway_queue_length,
             queue_timeout_ms=round(cluster.gateway_queue_timeout_s * 1000),
             silence_timeout_ms=round((request_timeout_s + _ANSWERS_LATE_WITHIN_S) * 1000),

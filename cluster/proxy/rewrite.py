@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from cluster.proxy.rules import ProxyRules
 from cluster.proxy.sections import Section, parse, render
+from cluster.proxy.streams import is_of_streams, with_streams, without_streams
 
 _DISCONNECT_DISABLED = "x-request-disconnect-disabled"
 # Headers by which callers inside a cluster steer Ray Serve: deadlines, routing, what is watched, and what a
@@ -49,11 +50,11 @@ def rewrite(config: str, rules: ProxyRules) -> str:
     Raises:
         RulesNotMet: It cannot be brought under them.
     """
-    kept = [section for section in parse(config) if not _tells_statistics(section)]
+    kept = without_streams(section for section in parse(config) if not _tells_statistics(section))
     frontends = [section.name for section in kept if section.kind in ("frontend", "listen")]
     if len(frontends) != 1:
         raise RulesNotMet(f"Ray Serve's proxy has the frontends {frontends} where one was expected")
-    rewritten = render([_rewrite_section(section, rules) for section in kept])
+    rewritten = render(with_streams([_rewrite_section(section, rules) for section in kept], rules))
     check(rewritten, rules)
     return rewritten
 
@@ -161,9 +162,10 @@ def check(config: str, rules: ProxyRules) -> None:
         raise RulesNotMet("HAProxy's administration would be open to others")
     if any(section.has("stats") for section in sections if section.kind != "global"):
         raise RulesNotMet("HAProxy's statistics would be open to others")
-    servers = [line for section in sections for line in section.find("server")]
-    if not all(line[-2:] == ["maxconn", str(rules.max_in_flight)] for line in servers):
-        raise RulesNotMet("the requests in flight of a gateway would have no bound")
+    for section in sections:
+        bound = rules.max_streams if is_of_streams(section) else rules.max_in_flight
+        if not all(line[-2:] == ["maxconn", str(bound)] for line in section.find("server")):
+            raise RulesNotMet("the requests in flight of a gateway would have no bound")
     _check_defaults([section for section in sections if section.kind == "defaults"], rules)
 
 

@@ -15,6 +15,7 @@ class ProxyRules(NamedTuple):
         listen: Address and port for clients, such as ``127.0.0.1:8000`` or ``::1:8000``.
         loopback_only: Whether nothing may listen anywhere else than on this machine's loopback.
         max_in_flight: Requests that one gateway has at once; more wait.
+        max_streams: Streams of events that one gateway has at once besides; more wait.
         max_queued: Requests that may wait for all gateways together; more are refused.
         queue_timeout_ms: How long a request waits before it is refused.
         silence_timeout_ms: How long a gateway may send nothing while a client waits, before it is given up.
@@ -24,6 +25,7 @@ class ProxyRules(NamedTuple):
     listen: str
     loopback_only: bool
     max_in_flight: int
+    max_streams: int
     max_queued: int
     queue_timeout_ms: int
     silence_timeout_ms: int

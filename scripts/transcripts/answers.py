@@ -13,7 +13,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 MEASURED = frozenset(
     {
-        *("uptime", "version", "query_time_ms", "latency_ms"),
+        *("uptime", "uptime_s", "version", "query_time_ms", "latency_ms", "created_at_ms", "updated_at_ms"),
         # Of queries that other gateways answered, some are counted later.
         *("date", "queries", "latency", "total_queries", "avg_query_latency_ms", "avg_latency_ms"),
     }

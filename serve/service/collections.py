@@ -58,26 +58,30 @@ class CollectionView:
         points: Live points; None while a shard does not answer.
         index_bytes: Size of the segments' files; None while a shard does not answer.
         updated_at: When the collection, or a point in it, was last changed.
+        records: Rows kept, see `vectoray.core.model.CollectionStats`; None while a shard does not answer.
+        writes: Points written and deleted, likewise.
     """
 
     collection: Collection
     points: int | None
     index_bytes: int | None
     updated_at: datetime
+    records: int | None
+    writes: int | None
 
     @classmethod
     def empty(cls, collection: Collection) -> "CollectionView":
         """A collection that was made a moment ago."""
-        return cls(collection, 0, 0, collection.updated_at)
+        return cls(collection, 0, 0, collection.updated_at, records=0, writes=0)
 
     @classmethod
     def of(cls, collection: Collection, stats: CollectionStats | None) -> "CollectionView":
         """Join what the catalog and the engine know."""
         if stats is None:
-            return cls(collection, None, None, collection.updated_at)
+            return cls(collection, None, None, collection.updated_at, None, None)
         last_write = datetime.fromtimestamp(stats.last_write_ms / 1000, UTC)
         updated_at = max(collection.updated_at, last_write)
-        return cls(collection, stats.points, stats.index_bytes, updated_at)
+        return cls(collection, stats.points, stats.index_bytes, updated_at, stats.records, stats.writes)
 
 
 @dataclass(frozen=True, slots=True)

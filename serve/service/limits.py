@@ -22,22 +22,30 @@ class Limits:
     max_batch_points: int = 10_000
     max_payload_bytes: int = 1024 * 1024
 
-    def check_sizes(self, payloads: Sequence[bytes], texts: Sequence[str | None]) -> None:
+    def check_sizes(
+        self, payloads: Sequence[bytes], texts: Sequence[str | None], *, where: str = "vectors[{row}]."
+    ) -> None:
         """Let the rows of a write pass.
 
-        Raises:
-            LimitExceeded: The first that is too large, named as ``vectors[i]``.
-        """
-        self._check_lengths(map(len, payloads), "metadata", "bytes")
-        self._check_lengths((len(text) if text else 0 for text in texts), "a text", "characters")
+        Args:
+            payloads: JSON objects as UTF-8 bytes.
+            texts: What full-text search sees.
+            where: What comes before a field's name where a row is named; ``{row}`` is its number.
 
-    def _check_lengths(self, lengths: Iterable[int], what: str, unit: str) -> None:
+        Raises:
+            LimitExceeded: The first that is too large.
+        """
+        self._check_lengths(map(len, payloads), where, "metadata", "bytes")
+        self._check_lengths((len(text) if text else 0 for text in texts), where, "a text", "characters")
+
+    def _check_lengths(self, lengths: Iterable[int], where: str, what: str, unit: str) -> None:
         for row, length in enumerate(lengths):
             if length > self.max_payload_bytes:
+                at = where.format(row=row).rstrip(".")
                 raise LimitExceeded(
-                    f"vectors[{row}] has {what} of {length} {unit}, at most {self.max_payload_bytes} are "
+                    f"{at or 'It'} has {what} of {length} {unit}, at most {self.max_payload_bytes} are "
                     "allowed.",
-                    {"at": f"vectors[{row}]", "limit": self.max_payload_bytes},
+                    {"at": at, "limit": self.max_payload_bytes},
                 )
 
 
@@ -69,3 +77,22 @@ class CollectionDefaults:
 
     shards: int = 1
     embedding_model: ModelInfo | None = None
+
+
+def check_most(rows: int, limits: Limits, *, where: str) -> None:
+    """Let a batch of so many points pass.
+
+    Args:
+        rows: How many.
+        limits: How many there may be.
+        where: What the caller calls the batch.
+
+    Raises:
+        LimitExceeded: There are too many.
+    """
+    if rows > limits.max_batch_points:
+        raise LimitExceeded(
+            f"'{where}' has {rows} items, at most {limits.max_batch_points} are allowed; "
+            "send them in smaller batches.",
+            {"at": where, "limit": limits.max_batch_points},
+        )

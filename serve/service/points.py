@@ -9,18 +9,11 @@ import numpy as np
 from cluster.engine import Engine
 from serve.auth import Principal
 from serve.service.collections import CollectionView
-from serve.service.limits import Limits
+from serve.service.limits import Limits, check_most
 from serve.service.ownership import Address, find_collection
 from storage.catalog import Catalog
 from vectoray.core.accounts import Scope
-from vectoray.core.errors import (
-    Conflict,
-    InvalidRequest,
-    LimitExceeded,
-    PointExists,
-    PointNotFound,
-    ShardUnavailable,
-)
+from vectoray.core.errors import Conflict, InvalidRequest, PointExists, PointNotFound, ShardUnavailable
 from vectoray.core.filters import Filter
 from vectoray.core.model import Collection, FloatMatrix, FloatVector, Point, PointBatch, WriteMode
 from vectoray.core.vectors import check_chunk_index, check_id, check_source, check_vector, stack_vectors
@@ -41,6 +34,7 @@ class NewPoints:
         texts: What full-text search sees, or None.
         sources: The document that each came from, or None. None for the column: there are none.
         chunk_indexes: Which chunk of it, or None; likewise.
+        where: What comes before a field's name where a row is named in an error; ``{row}`` is its number.
     """
 
     ids: Sequence[str]
@@ -49,6 +43,11 @@ class NewPoints:
     texts: Sequence[str | None]
     sources: Sequence[str | None] | None = None
     chunk_indexes: Sequence[int | None] | None = None
+    where: str = "vectors[{row}]."
+
+    def place(self, row: int, name: str) -> str:
+        """How to call a field of a row in an error."""
+        return self.where.format(row=row) + name
 
 
 class Unchanged(Enum):
@@ -264,33 +263,12 @@ class PointService:
 
     def _checked(self, collection: Collection, points: NewPoints) -> PointBatch:
         self._check_count(len(points.ids), "vectors")
-        for row, point_id in enumerate(points.ids):
-            check_id(point_id, where=f"vectors[{row}].id")
-        for row, source in enumerate(points.sources or ()):
-            if source is not None:
-                check_source(source, where=f"vectors[{row}].source_file")
-        for row, index in enumerate(points.chunk_indexes or ()):
-            if index is not None:
-                check_chunk_index(index, where=f"vectors[{row}].chunk_index")
-        self.limits.check_sizes(points.payloads, points.texts)
-        return PointBatch(
-            ids=points.ids,
-            vectors=stack_vectors(points.vectors, dimension=collection.dimension, metric=collection.metric),
-            payloads=points.payloads,
-            texts=points.texts,
-            sources=points.sources,
-            chunk_indexes=points.chunk_indexes,
-        )
+        return checked_batch(collection, points, self.limits)
 
     def _check_count(self, rows: int, where: str) -> None:
         if rows == 0:
             raise InvalidRequest(f"'{where}' is empty; send at least one.", {"at": where})
-        if rows > self.limits.max_batch_points:
-            raise LimitExceeded(
-                f"'{where}' has {rows} items, at most {self.limits.max_batch_points} are allowed; "
-                "send them in smaller batches.",
-                {"at": where, "limit": self.limits.max_batch_points},
-            )
+        check_most(rows, self.limits, where=where)
 
     async def _refuse_existing(self, collection: Collection, ids: Sequence[str]) -> None:
         seen: set[str] = set()
@@ -310,3 +288,34 @@ async def _with_first(first: list[Point], others: AsyncIterator[list[Point]]) ->
     yield first
     async for batch in others:
         yield batch
+
+
+def checked_batch(collection: Collection, points: NewPoints, limits: Limits) -> PointBatch:
+    """The points as the engine takes them.
+
+    Raises:
+        DimensionMismatch, InvalidRequest, LimitExceeded: About the first row that cannot be written.
+    """
+    for row, point_id in enumerate(points.ids):
+        check_id(point_id, where=points.place(row, "id"))
+    for row, source in enumerate(points.sources or ()):
+        if source is not None:
+            check_source(source, where=points.place(row, "source_file"))
+    for row, index in enumerate(points.chunk_indexes or ()):
+        if index is not None:
+            check_chunk_index(index, where=points.place(row, "chunk_index"))
+    limits.check_sizes(points.payloads, points.texts, where=points.where)
+    vectors = stack_vectors(
+        points.vectors,
+        dimension=collection.dimension,
+        metric=collection.metric,
+        where=f"{points.where}vector",
+    )
+    return PointBatch(
+        ids=points.ids,
+        vectors=vectors,
+        payloads=points.payloads,
+        texts=points.texts,
+        sources=points.sources,
+        chunk_indexes=points.chunk_indexes,
+    )

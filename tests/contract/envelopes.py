@@ -22,6 +22,15 @@ def assert_vectory_error(response: httpx.Response, status: int) -> None:
     _assert_common(response, body["detail"])
 
 
+def assert_kissvdb_error(response: httpx.Response, status: int, code: str) -> None:
+    """The kiss-vdb envelope: exactly ``error``, a code, and ``message``, a sentence."""
+    assert response.headers["content-type"] == "application/json", response.text
+    body = response.json()
+    assert (response.status_code, body.get("error")) == (status, code), body
+    assert body.keys() == {"error", "message"}
+    _assert_common(response, body["message"])
+
+
 def _assert_common(response: httpx.Response, message: object) -> None:
     assert isinstance(message, str)
     assert message.endswith(".")

@@ -37,6 +37,7 @@ def seed(url: str) -> Seeded:
         key = client.post("/api/keys", json={"name": "key", "permissions": {}}).json()
         ids = {
             "collection_name": "docs",
+            "collection": "docs",
             "collection_id": collection["id"],
             "vector_id": "a",
             "key_id": key["id"],

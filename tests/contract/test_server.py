@@ -85,7 +85,7 @@ async def test_collections_survive_a_restart(
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/apix", "/v1/vector/docs", "/docs/", "/docs/assets/%2E%2E%2Fx"]
+    "path", ["/nothing", "/apix", "/v2/vector/docs", "/docs/", "/docs/assets/%2E%2E%2Fx"]
 )
 async def test_a_path_of_no_family_is_not_found(client: httpx.AsyncClient, path: str) -> None:
     response = await client.get(path)

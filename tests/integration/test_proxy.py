@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -409,6 +410,57 @@ def test_events_arrive_when_they_are_sent(start: Callable[..., Proxy]) -> None:
     seen.set()
     assert response.read() == b"data: 2\n\n"
     connection.close()
+
+
+STREAMS = ["/v1/stream?since=0", "/v1/%73tream", "/v1/events", "/api/ingestion/jobs/7/progress", "/mcp"]
+
+
+def test_streams_take_no_places_of_other_requests(start: Callable[..., Proxy]) -> None:
+    proxy, ended = start(1), threading.Event()
+
+    def stream_or_answer(handler: BaseHTTPRequestHandler) -> None:
+        if handler.command == "POST" or handler.path == "/v1/vector":
+            reply(handler, b"{}")
+            return
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream")
+        handler.end_headers()
+        handler.wfile.write(b": open\n\n")
+        handler.wfile.flush()
+        ended.wait(20)
+        handler.close_connection = True
+
+    proxy.gateways[0].answer = stream_or_answer
+    connections = [http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10) for _ in STREAMS * 2]
+    try:
+        # Far more than the gateway has places for requests.
+        for connection, path in zip(connections, STREAMS * 2, strict=True):
+            connection.request("GET", path)
+            assert connection.getresponse().read(8) == b": open\n\n"
+        statuses = [
+            proxy.ask(*request)[0].status for request in (("POST", "/mcp"), ("GET", "/v1/vector")) * 3
+        ]
+        assert statuses == [200] * 6
+        assert queued(proxy) == 0
+        assert proxy.gateways[0].most_at_once == len(connections) + 1
+    finally:
+        ended.set()
+        for connection in connections:
+            connection.close()
+
+
+def test_streams_have_a_bound_of_their_own(start: Callable[..., Proxy]) -> None:
+    settings = SETTINGS.model_copy(update={"gateway_streams": 1, "gateway_queue_timeout_s": 0.2})
+    proxy, free = start(1, settings), threading.Event()
+    proxy.gateways[0].answer = answer_once(free)
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(proxy.ask, "GET", "/v1/stream")
+        wait_until(lambda: proxy.gateways[0].at_once == 1)
+        response, body = proxy.ask("GET", "/v1/stream")
+        assert (response.status, response.getheader("Retry-After")) == (503, "1")
+        assert json.loads(body)["code"] == "SERVICE_UNAVAILABLE"
+        free.set()
+        assert first.result()[0].status == 200
 
 
 def test_thirty_megabytes_pass(start: Callable[..., Proxy]) -> None:

@@ -52,6 +52,7 @@ class ErrorCode(StrEnum):
     API_KEY_NOT_FOUND = "api_key_not_found"
     CONFLICT = "conflict"
     COLLECTION_EXISTS = "collection_exists"
+    POINT_EXISTS = "point_exists"
     UNAUTHENTICATED = "unauthenticated"
     PERMISSION_DENIED = "permission_denied"
     RATE_LIMITED = "rate_limited"
@@ -211,7 +212,7 @@ class CollectionExists(Conflict):
 class PointExists(Conflict):
     """A point to insert is there already."""
 
-    code = ErrorCode.CONFLICT
+    code = ErrorCode.POINT_EXISTS
 
     @classmethod
     def of(cls, *, collection: str, point_id: str) -> "PointExists":

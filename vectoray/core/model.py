@@ -146,11 +146,16 @@ class CollectionStats:
         last_write_ms: Unix time of the last acknowledged write in milliseconds; 0 if there was none.
         index_bytes: Size of the files of all segments: indexes, and the rows that they index. What was
             written since the last seal is in none.
+        records: Rows that are kept: the live points, and those replaced or deleted that no merge has left
+            out yet.
+        writes: Points written, and points deleted, since the collection was made: one for each.
     """
 
     points: int
     last_write_ms: int
     index_bytes: int
+    records: int
+    writes: int
 
 
 @dataclass(frozen=True, slots=True)

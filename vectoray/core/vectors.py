@@ -106,11 +106,16 @@ def check_vector(vector: FloatVector, *, dimension: int, metric: Metric, where: 
 
 
 def stack_vectors(
-    vectors: FloatMatrix | Sequence[FloatVector], *, dimension: int, metric: Metric, where: str = "vectors"
+    vectors: FloatMatrix | Sequence[FloatVector],
+    *,
+    dimension: int,
+    metric: Metric,
+    where: str = "vectors[{row}].vector",
 ) -> FloatMatrix:
     """Check every vector and stack them: float32, shape (len(vectors), dimension), C-contiguous.
 
-    A matrix is checked as a whole, and row by row only to name what is wrong.
+    A matrix is checked as a whole, and row by row only to name what is wrong: as ``where``, in which
+    ``{row}`` is its number.
 
     Raises:
         DimensionMismatch, InvalidRequest: As `check_vector`, naming the first bad row.
@@ -120,7 +125,7 @@ def stack_vectors(
     if isinstance(vectors, np.ndarray) and _all_good(vectors, dimension=dimension, metric=metric):
         return np.ascontiguousarray(vectors, dtype=np.float32)
     for row, vector in enumerate(vectors):
-        check_vector(vector, dimension=dimension, metric=metric, where=f"{where}[{row}].vector")
+        check_vector(vector, dimension=dimension, metric=metric, where=where.format(row=row))
     return np.ascontiguousarray(np.stack(list(vectors)), dtype=np.float32)
 
 

@@ -18,6 +18,7 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.API_KEY_NOT_FOUND: 404,
     ErrorCode.CONFLICT: 409,
     ErrorCode.COLLECTION_EXISTS: 409,
+    ErrorCode.POINT_EXISTS: 409,
     ErrorCode.UNAUTHENTICATED: 401,
     ErrorCode.PERMISSION_DENIED: 403,
     ErrorCode.RATE_LIMITED: 429,

@@ -23,6 +23,7 @@ DOCS = collection_of(2)
 OTHER = collection_of(1, number=1)
 # What a host answers to a write of one row to its first shard.
 ONE = {0: WriteResult(1)}
+EMPTY = CollectionStats(points=0, last_write_ms=0, index_bytes=0, records=0, writes=0)
 
 
 class Gate:
@@ -69,7 +70,7 @@ async def test_calls_that_come_together_open_a_shard_once(host: OpenShards, gate
     )
     assert answers[:10] == [ONE] * 10
     assert sorted(gate.opened) == ["shard-0000", "shard-0001"]
-    assert await host.stats([(DOCS, [1])]) == [CollectionStats(points=0, last_write_ms=0, index_bytes=0)]
+    assert await host.stats([(DOCS, [1])]) == [EMPTY]
     assert len(gate.opened) == 2
 
 
@@ -240,6 +241,6 @@ async def test_a_delete_answers_what_existed_in_each_shard(host: OpenShards) -> 
 
 
 def test_stats_of_parts_add_up_and_the_latest_write_counts() -> None:
-    parts = [CollectionStats(2, 30, 4), CollectionStats(0, 0, 0), CollectionStats(5, 10, 3)]
-    assert sum_stats(parts) == CollectionStats(7, 30, 7)
-    assert sum_stats([]) == CollectionStats(0, 0, 0)
+    parts = [CollectionStats(2, 30, 4, 3, 9), EMPTY, CollectionStats(5, 10, 3, 6, 8)]
+    assert sum_stats(parts) == CollectionStats(7, 30, 7, 9, 17)
+    assert sum_stats([]) == EMPTY

@@ -141,5 +141,7 @@ def test_stacking_nothing_keeps_the_dimension() -> None:
 )
 def test_stacking_names_the_first_bad_row(bad: FloatVector, error: type[InvalidRequest], at: str) -> None:
     with pytest.raises(error) as caught:
-        stack_vectors([vector(1, 2), bad, vector(1)], dimension=2, metric=Metric.COSINE, where="points")
+        stack_vectors(
+            [vector(1, 2), bad, vector(1)], dimension=2, metric=Metric.COSINE, where="points[{row}].vector"
+        )
     assert caught.value.details["at"] == at

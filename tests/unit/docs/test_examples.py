@@ -19,6 +19,7 @@ from serve.service.limits import CollectionDefaults, Limits
 from serve.services import Services
 from serve.settings import ServeSettings
 from serve.surface import Surface
+from serve.surfaces.kissvdb import errors as kissvdb
 from serve.surfaces.vectorizer.errors import FAILED_OPERATION, HTTP_CODES, STATUS_AND_CODE
 from storage.catalog import Catalog
 from tests.contract.conftest import quick_credentials, running
@@ -38,6 +39,7 @@ VOLATILE_IN = {
     "vectory": VOLATILE
     | {"score", "distance", "vector_score", "text_score"}
     | {"date", "queries", "latency", "total_queries", "avg_query_latency_ms", "avg_latency_ms"},
+    "kiss-vdb": VOLATILE | {"uptime_s", "created_at_ms", "updated_at_ms"},
 }
 # What nobody can know beforehand, and is sent again later.
 SECRETS = {"access_token", "refresh_token", "raw_key"}
@@ -152,13 +154,17 @@ async def test_every_answer_in_vectorizer_is_as_shown(client: httpx.AsyncClient)
     await _replay("vectorizer", client)
 
 
+async def test_every_answer_in_kiss_vdb_is_as_shown(client: httpx.AsyncClient) -> None:
+    await _replay("kiss-vdb", client)
+
+
 async def _replay(family: str, client: httpx.AsyncClient) -> None:
     reader = Reader(VOLATILE_IN[family])
     found = examples(FAMILY_PAGES / f"{family}.md")
     assert len(found) >= 5
     for example in found:
         call = example.call
-        assert call.url.startswith(f"{SERVER}/api")
+        assert call.url.startswith(f"{SERVER}/")
         response = await client.request(
             call.method,
             reader.with_own_ids(call.url),
@@ -196,4 +202,12 @@ def test_every_error_code_of_the_vectorizer_api_is_in_its_table() -> None:
     )
     answered = {*STATUS_AND_CODE.values(), *HTTP_CODES.items()}
     answered |= {(status, code) for code in FAILED_OPERATION.values() for status in (500, 503)}
+    assert {(int(status), code) for status, code in rows} == answered
+
+
+def test_every_error_code_of_the_kiss_vdb_api_is_in_its_table() -> None:
+    rows = re.findall(
+        r"^\| (\d{3})[^|]*\| `([a-z_]+)`", (FAMILY_PAGES / "kiss-vdb.md").read_text(), re.MULTILINE
+    )
+    answered = {*kissvdb.STATUS_AND_CODE.values(), *kissvdb.HTTP_CODES.items()}
     assert {(int(status), code) for status, code in rows} == answered

@@ -10,6 +10,7 @@ from serve.auth import (
     Principal,
     anonymous,
     bearer_or_api_key,
+    header_or_query,
 )
 from vectoray.core.errors import Unauthenticated
 
@@ -28,7 +29,25 @@ from vectoray.core.errors import Unauthenticated
     ],
 )
 def test_a_header_that_is_sent_is_a_credential(headers: dict[str, str], expected: Credential | None) -> None:
-    assert bearer_or_api_key(headers) == expected
+    assert bearer_or_api_key(headers, b"api_key=q") == expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "secret"),
+    [
+        ({}, b"api_key=vy_1", "vy_1"),
+        ({}, b"since=1&api%5Fkey=vy_1", "vy_1"),
+        ({}, b"since=1", None),
+        ({}, b"my_api_key=1", None),
+        ({}, b"a=1&api_key=b%2Bc&api_key=d", "d"),
+        ({}, b"api_key=", ""),
+        ({"x-api-key": "h"}, b"api_key=q", "h"),
+        ({"authorization": "Bearer h"}, b"api_key=q", "h"),
+    ],
+)
+def test_a_key_may_come_in_the_query(headers: dict[str, str], query: bytes, secret: str | None) -> None:
+    credential = header_or_query(headers, query)
+    assert (None if credential is None else credential.secret) == secret
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cluster.draining import Draining
 from serve.event_stream import EventStream, frame
 from serve.middleware.admission import Admission
 from vectoray.core.errors import Overloaded
@@ -90,6 +91,21 @@ async def test_a_client_that_leaves_closes_the_items_while_they_wait() -> None:
     client, numbers = Client(), Numbers(wait=True)
     task = await start(client, EventStream(numbers, encode))
     client.left.set()
+    await task
+    assert numbers.closed == 1
+
+
+async def test_a_gateway_that_is_to_end_ends_the_answer_in_good_order() -> None:
+    ending = asyncio.Event()
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 503 if ending.is_set() else 200, "headers": []})
+
+    client, numbers = Client(), Numbers(1, wait=True)
+    task = await start(client, EventStream(numbers, encode), {"draining": Draining(serve, every_s=0.01)})
+    assert (await client.body()).startswith(b"event")
+    ending.set()
+    assert await client.messages.get() == {"type": "http.response.body", "body": b"", "more_body": False}
     await task
     assert numbers.closed == 1
 

@@ -12,7 +12,9 @@ from pydantic import ValidationError
 
 from serve import json_body
 from serve.json_body import NotPlain, decode_json
+from serve.payload_field import Payload
 from serve.service.points import NewPoints
+from serve.surfaces.kissvdb.wire import Item
 from serve.surfaces.vectorizer import wire
 from serve.surfaces.vectory.vector_wire import NewVectors
 from serve.surfaces.vectory.wire import Query
@@ -37,6 +39,8 @@ def outcome(body: bytes, model: Any) -> Any:
     """What becomes of a body: the values that reach a service, or what is wrong with it."""
     try:
         validated = model.model_validate(decode_json(body, model))
+        if model is Item:
+            return validated.id, validated.vector, validated.meta
         if model not in (wire.InsertVectors, NewVectors):
             return validated.model_dump()
         points = validated.vectors
@@ -76,6 +80,18 @@ def test_an_insert_is_read_as_orjson_reads_it(rows: list[Any], others: dict[str,
 def test_a_question_is_read_as_orjson_reads_it(question: dict[str, Any]) -> None:
     for model in (wire.Search, Query):
         same(*both(orjson.dumps(question), model))
+
+
+@given(ROWS)
+def test_an_item_is_read_as_orjson_reads_it(row: dict[str, Any]) -> None:
+    item = {"meta" if key == "payload" else key: value for key, value in row.items()}
+    (*one, meta), (*other, expected) = ([*found] for found in both(orjson.dumps(item), Item))
+    same(one, other)
+    assert as_values(meta) == as_values(expected)
+
+
+def as_values(meta: Any) -> Any:
+    return (orjson.loads(meta.document), meta.text) if isinstance(meta, Payload) else meta
 
 
 TEXTS = [

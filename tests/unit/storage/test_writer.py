@@ -57,6 +57,25 @@ def test_a_second_upsert_replaces_the_first_wherever_the_first_lies(open_shard: 
     assert {hit.payload for hit in hits} == {b'{"n":2}', b'{"n":3}'}
 
 
+def test_rows_are_counted_until_a_merge_leaves_them_out_and_writes_for_ever(open_shard: OpenShard) -> None:
+    def counted(writer: ShardWriter) -> tuple[int, int, int]:
+        stats = writer.stats()
+        return stats.points, stats.records, stats.writes
+
+    writer = open_shard()
+    assert counted(writer) == (0, 0, 0)
+    writer.upsert(batch_of(["a", "b", "c"], clustered(3))).result()
+    writer.upsert(batch_of(["a"], clustered(1))).result()
+    writer.delete(["b", "absent"]).result()
+    assert counted(writer) == (2, 4, 5)
+    writer.seal()
+    assert counted(writer) == (2, 2, 5)
+    writer.upsert(batch_of(["a"], clustered(1))).result()
+    assert counted(writer) == (2, 3, 6)
+    writer.close()
+    assert counted(open_shard()) == (2, 3, 6)
+
+
 def test_the_last_of_two_equal_ids_in_one_batch_wins(open_shard: OpenShard) -> None:
     writer = open_shard()
     vectors = clustered(2)

@@ -72,6 +72,7 @@ def test_bounds_follow_the_settings(tmp_path: Path) -> None:
         listen="::1:8000",
         loopback_only=False,
         max_in_flight=3,
+        max_streams=1024,
         max_queued=7,
         queue_timeout_ms=250,
         silence_timeout_ms=12_000,

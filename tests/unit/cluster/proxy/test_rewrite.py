@@ -12,6 +12,7 @@ RULES = ProxyRules(
     listen="127.0.0.1:8000",
     loopback_only=True,
     max_in_flight=32,
+    max_streams=1000,
     max_queued=512,
     queue_timeout_ms=5000,
     silence_timeout_ms=40_000,
@@ -101,6 +102,22 @@ def test_gateways_are_bounded_and_so_is_their_queue() -> None:
     assert not [line for line in lines if line.startswith("timeout")]
 
 
+def test_streams_go_to_the_same_gateways_by_a_backend_of_their_own() -> None:
+    rewritten = rewrite(RENDERED, RULES)
+    chosen = [line for line in section(rewritten, "frontend", "http_frontend") if "stream" in line]
+    assert chosen == [
+        "acl vectoray_stream path,url_dec -m str /v1/stream /v1/events /mcp",
+        "acl vectoray_stream path,url_dec -m reg ^/api/ingestion/jobs/[^/]+/progress$",
+        "use_backend http-gateway-streams if { path_beg / } vectoray_stream METH_GET",
+    ]
+    assert section(rewritten, "backend", "http-gateway-streams") == [
+        "http-request tarpit deny_status 503 if { queue(http-gateway-streams) ge 512 }",
+        "timeout server 60s",
+        "server one 127.0.0.1:20000 track http-gateway/one maxconn 1000",
+        "server two 127.0.0.1:20001 track http-gateway/two backup maxconn 1000",
+    ]
+
+
 def test_quoted_words_stay_as_they_are() -> None:
     assert r'status 200 string "{\"/\":  \"gateway\"}" if { path /-/routes }' in rewrite(RENDERED, RULES)
 
@@ -120,7 +137,7 @@ def test_other_bounds_replace_those_of_before() -> None:
     once = rewrite(RENDERED, RULES)
     wider = RULES._replace(max_in_flight=64, queue_timeout_ms=1)
     again = rewrite(once, wider)
-    assert re.findall(r"maxconn (\d+)", again) == ["64", "64"]
+    assert re.findall(r"maxconn (\d+)", again) == ["64", "64", "1000", "1000"]
     assert re.findall(r"timeout queue (\S+)", again) == ["1ms"]
 
 
@@ -161,6 +178,8 @@ def test_every_way_to_name_loopback_is_known(listen: str) -> None:
 def test_what_was_written_otherwise_is_checked_too() -> None:
     with pytest.raises(RulesNotMet):
         check(rewrite(RENDERED, RULES).replace("maxconn 32", "maxconn 33"), RULES)
+    with pytest.raises(RulesNotMet):
+        check(rewrite(RENDERED, RULES).replace("maxconn 1000", "maxconn 32"), RULES)
 
 
 def test_parsing_and_rendering_keep_every_statement() -> None:

@@ -13,6 +13,7 @@ from serve.query_counts import QueryCounts
 from serve.service.api_keys import ApiKeyService, KeyChange
 from serve.service.collections import CollectionService, NewCollection
 from serve.service.completion import Completion
+from serve.service.items import ItemService
 from serve.service.limits import CollectionDefaults, Limits
 from serve.service.ownership import ByName
 from serve.service.points import NewPoints, PointChange, PointService
@@ -66,6 +67,7 @@ READS: dict[type, dict[str, tuple[Any, ...]]] = {
     SystemService: {"connections": ()},
     SourceService: {},
     ApiKeyService: {},
+    ItemService: {},
 }
 WRITES: dict[type, dict[str, tuple[Any, ...]]] = {
     CollectionService: {
@@ -86,6 +88,7 @@ WRITES: dict[type, dict[str, tuple[Any, ...]]] = {
     SearchService: {},
     StatisticsService: {},
     SystemService: {},
+    ItemService: {"upsert": (DOCS, POINTS), "delete": (DOCS, ["a"])},
     ApiKeyService: {
         "list": (),
         "create": ("k", {}, None),
@@ -115,6 +118,7 @@ def method(service: type, name: str, catalog: Catalog) -> Callable[..., Awaitabl
         ),
         SystemService: SystemService(collections, [], limits),
         ApiKeyService: ApiKeyService(ApiKeys(catalog.database)),
+        ItemService: ItemService(catalog, engine, limits),
     }
     found: Callable[..., Awaitable[Any]] = getattr(services[service], name)
     return found

@@ -1,0 +1,1 @@
+"""The kiss-vdb REST API, under /v1."""
