@@ -52,6 +52,8 @@ def build_app(
         origins=OriginPolicy(settings.cors_origin_regex),
         timeout_s=settings.request_timeout_s,
         max_body_bytes=settings.max_body_bytes,
+        max_upload_bytes=settings.max_upload_bytes,
+        upload_timeout_s=settings.upload_timeout_s,
         compress_min_bytes=settings.compress_min_bytes,
         addresses=ClientAddress(settings.client_address_header),
         admission=Admission(settings.max_concurrent_requests),
@@ -64,7 +66,8 @@ def build_app(
 
 
 def _guarded(mounted: MountedApp, rules: Rules) -> MountedApp:
-    return replace(mounted, app=Guard(mounted.app, mounted.answer_error, rules, RequestMetric(mounted.name)))
+    own = replace(rules, upload_paths=mounted.upload_paths)
+    return replace(mounted, app=Guard(mounted.app, mounted.answer_error, own, RequestMetric(mounted.name)))
 
 
 class _Dispatcher:

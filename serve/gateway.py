@@ -17,6 +17,7 @@ from serve.preflight import is_loopback
 from serve.service.attempts import AttemptLimits
 from serve.service.limits import CollectionDefaults, Limits
 from serve.services import RateLimits, Services
+from serve.upload_place import open_upload_place
 from storage.catalog import Catalog
 from vectoray.embedding import describe_model
 
@@ -46,6 +47,8 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
                 max_dimension=settings.serve.max_dimension,
                 max_batch_points=settings.serve.max_batch_points,
                 max_payload_bytes=settings.serve.max_payload_bytes,
+                max_upload_bytes=settings.serve.max_upload_bytes,
+                max_streams_per_user=settings.serve.max_streams_per_user,
             ),
             passwords=Passwords(
                 threads=accounts.password_threads,
@@ -57,6 +60,8 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
             ),
             rate_limits=_rate_limits(settings),
             providers=configured_providers(accounts),
+            blobs=open_upload_place(settings),
+            keep_unused_uploads_s=settings.storage.unused_uploads_keep_s,
         )
 
     def build() -> AsgiApp:

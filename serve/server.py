@@ -19,6 +19,7 @@ from serve.config import Settings
 from serve.preflight import check_host, check_port, is_loopback, lock_data_dir, prepare_data_dir
 from serve.reload import ReloadOutcomes, check_changes
 from serve.signals import Wishes
+from serve.upload_place import open_upload_place
 from vectoray import __version__
 from vectoray.core.errors import Unavailable, VectorayError
 
@@ -49,6 +50,8 @@ def run(read_settings: Callable[[], Settings], wishes: Wishes) -> None:
     lock = lock_data_dir(data_dir)
     try:
         check_port(settings.serve.host, settings.serve.port)
+        # Gateways open it again; a mistake in its URL is to be told by whoever starts the server.
+        open_upload_place(settings)
         ServerFile.remove(data_dir)
         token_path = data_dir / "secrets" / "ray.token"
         ray_environment.make_token(token_path)

@@ -13,6 +13,7 @@ from serve.credentials.id_tokens import IdTokens
 from serve.credentials.passwords import Passwords
 from serve.credentials.tokens import Tokens
 from serve.hit_counters import HitCounters
+from serve.job_watch import JobWatch
 from serve.key_use import KeyUse
 from serve.query_counts import QueryCounts
 from serve.service.accounts import AccountService
@@ -22,7 +23,9 @@ from serve.service.collections import CollectionService
 from serve.service.completion import Completion
 from serve.service.health import HealthService
 from serve.service.items import ItemService
+from serve.service.jobs import JobService
 from serve.service.limits import CollectionDefaults, Limits
+from serve.service.open_streams import OpenStreams
 from serve.service.points import PointService
 from serve.service.recovery import recover_unfinished
 from serve.service.request_limits import RequestLimits
@@ -31,7 +34,10 @@ from serve.service.sign_in import SignInService
 from serve.service.sources import SourceService
 from serve.service.statistics import StatisticsService
 from serve.service.system import SystemService
-from storage.catalog import Accounts, ApiKeys, Catalog, Identities, QueryStatistics
+from serve.service.uploads import UploadService
+from serve.upload_sweep import UploadSweep
+from storage.blobs import Blobs
+from storage.catalog import Accounts, ApiKeys, Catalog, Identities, Jobs, QueryStatistics, Uploads
 from vectoray.core.errors import Unavailable, VectorayError
 from vectoray.embedding import ModelInfo
 
@@ -69,12 +75,16 @@ class Services:
     api_keys: ApiKeyService
     request_limits: RequestLimits
     counters: HitCounters
+    uploads: UploadService
+    jobs: JobService
     authenticator: Authenticator
     catalog: Catalog
     engine: Engine
     completion: Completion
     key_use: KeyUse
     query_counts: QueryCounts
+    job_watch: JobWatch
+    upload_sweep: UploadSweep
 
     @classmethod
     async def open(
@@ -88,8 +98,10 @@ class Services:
         limits: Limits,
         passwords: Passwords,
         tokens: Tokens,
+        blobs: Blobs,
         rate_limits: RateLimits = RateLimits(),
         providers: Mapping[str, IdTokens] | None = None,
+        keep_unused_uploads_s: float = 7 * 86_400,
     ) -> "Services":
         """Finish what a crash interrupted, and build the services.
 
@@ -107,6 +119,11 @@ class Services:
         counters = HitCounters(rate_limits.redis_url)
         attempts = Attempts(counters, rate_limits.attempts)
         account_service = AccountService(accounts, passwords, tokens, attempts)
+        uploads, jobs = Uploads(catalog.database), Jobs(catalog.database)
+        job_watch = JobWatch(jobs)
+        streams = OpenStreams(limits.max_streams_per_user)
+        upload_sweep = UploadSweep(uploads, blobs, keep_unused_s=keep_unused_uploads_s)
+        upload_sweep.start()
         return cls(
             collections=collections,
             points=PointService(catalog, engine, limits),
@@ -121,17 +138,23 @@ class Services:
             api_keys=ApiKeyService(keys),
             request_limits=RequestLimits(counters, rate_limits.per_minute),
             counters=counters,
+            uploads=UploadService(catalog, uploads, blobs, limits, completion),
+            jobs=JobService(catalog, engine, uploads, jobs, job_watch, streams),
             authenticator=Authenticator(accounts, keys, tokens, key_use, catalog.database.new_cache()),
             catalog=catalog,
             engine=engine,
             completion=completion,
             key_use=key_use,
             query_counts=query_counts,
+            job_watch=job_watch,
+            upload_sweep=upload_sweep,
         )
 
     async def close(self) -> None:
         """Let what must not stop halfway end, then release the engine and the catalog."""
         await self.completion.wait()
+        await self.upload_sweep.close()
+        await self.job_watch.close()
         await self.engine.close()
         await self.key_use.close()
         await self.query_counts.close()

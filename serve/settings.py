@@ -36,6 +36,32 @@ class ServeSettings(BaseModel):
     request_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Seconds until a request without an answer gets a 503.")
     ] = 30.0
+    max_upload_bytes: Annotated[
+        int,
+        Field(
+            ge=1024,
+            le=1 << 40,
+            description="Largest file that may be uploaded, in bytes; a larger one is 413. Uploads go to the "
+            "disk as they arrive, so `max_body_bytes` does not bound them.",
+        ),
+    ] = 64 * 1024 * 1024
+    upload_timeout_s: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=43_200,
+            description="Seconds that a file may take to arrive. It is given up earlier if nothing of it "
+            "arrives for `request_timeout_s`.",
+        ),
+    ] = 3600.0
+    max_streams_per_user: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=10_000,
+            description="Streams of events that one user may have open at a gateway; one more gets a 429.",
+        ),
+    ] = 16
     max_concurrent_requests: Annotated[
         int,
         Field(

@@ -50,6 +50,7 @@ class Surface:
         router: The handlers, made by `surface_router`.
         credential: Finds the credential in a request's headers and query string, which may be the only
             place that its clients can put one in.
+        upload_paths: Those to which files are sent, whose size and time have bounds of their own.
         render_error: An error, and the name of the handler it comes from ("" before one is chosen), in the
             family's envelope.
         render_http_error: An HTTP status and a sentence, in the family's envelope.
@@ -68,6 +69,7 @@ class Surface:
     examples: Path
     anonymous_key: str | None = None
     security: Mapping[str, SecurityScheme] = field(default_factory=lambda: BEARER_OR_API_KEY)
+    upload_paths: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,14 @@ class MountedApp:
 
     Attributes:
         name: In paths, logs and metrics.
+        upload_paths: As `Surface.upload_paths`.
     """
 
     name: str
     prefixes: tuple[str, ...]
     app: ASGIApp
     answer_error: Callable[[VectorayError, Scope], Response]
+    upload_paths: frozenset[str] = frozenset()
 
 
 class JsonRequest(Request):
@@ -89,14 +93,16 @@ class JsonRequest(Request):
 
     _decoded: Any = None
 
-    async def decode(self) -> None:
-        """Read and decode the body.
+    async def decode(self, *, required: bool) -> None:
+        """Read and decode the body; an empty one is None where none is ``required``.
 
         Raises:
             BodyTooLarge: Raised by the body limit while reading.
             InvalidRequest: The body is missing, is no JSON, or says that it is something else.
         """
-        self._decoded = decode_body(await self.body(), self.headers.get("content-type"), WireModel)
+        body = await self.body()
+        if body or required:
+            self._decoded = decode_body(body, self.headers.get("content-type"), WireModel)
 
     async def json(self) -> Any:
         """The decoded body."""
@@ -119,7 +125,7 @@ class SurfaceRoute(APIRoute):
             if self.body_field is None:
                 return await handle(request)
             decoded = JsonRequest(request.scope, request.receive)
-            await decoded.decode()
+            await decoded.decode(required=self.body_field.field_info.is_required())
             return await handle(decoded)
 
         return handle_known_caller
@@ -200,7 +206,7 @@ def mount(surface: Surface, *, anonymous_allowed: bool) -> tuple[MountedApp, Fas
         identify=partial(_identify, app),
         answer=lambda error, scope: answer(_as_ours(error), scope),
     )
-    return MountedApp(surface.name, surface.prefixes, direct, answer), app
+    return MountedApp(surface.name, surface.prefixes, direct, answer, surface.upload_paths), app
 
 
 def document_of(surface: Surface, app: FastAPI) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """The storage section of the settings."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
 class StorageSettings(BaseModel):
-    """How a shard keeps its points."""
+    """How shards keep their points, and where uploaded files lie."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,4 +64,16 @@ class StorageSettings(BaseModel):
         ge=1,
         le=1_000_000,
         description="Rows. Waiting writes share one durable file up to about this many.",
+    )
+    blobs_url: SecretStr | None = Field(
+        default=None,
+        description="Where uploaded files lie: s3://bucket/prefix or gs://bucket/prefix, with options such "
+        "as ?region=. It may carry credentials; better in the environment than in a file. null means the "
+        "data folder.",
+    )
+    unused_uploads_keep_s: float = Field(
+        default=7 * 86_400,
+        ge=3600,
+        le=31_536_000,
+        description="Seconds. Uploaded files that no ingestion job uses are removed after this time.",
     )

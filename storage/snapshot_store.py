@@ -14,11 +14,11 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
-import pyarrow as pa
 from pyarrow import fs
 
 from storage import files
-from vectoray.core.errors import Conflict, InvalidRequest, SnapshotNotFound, StorageFull, Unavailable
+from storage.buckets import bucket_errors, open_bucket
+from vectoray.core.errors import Conflict, InvalidRequest, SnapshotNotFound, Unavailable
 
 Location = str | Path
 Write = Callable[[str, Iterable[bytes]], None]
@@ -37,20 +37,6 @@ _FORBIDDEN = {
     errno.EROFS,
 }
 _BLOCK_BYTES = 1 << 22
-# What clouds call an error, in the texts of Arrow: the only part of them that names nothing of the user's.
-_REASON = re.compile(r"AWS Error ([A-Z_]+)|Status\(([A-Z_]+)")
-# Trying again does not help.
-_REFUSALS = {
-    "ACCESS_DENIED",
-    "INVALID_ACCESS_KEY_ID",
-    "INVALID_CLIENT_TOKEN_ID",
-    "NO_SUCH_BUCKET",
-    "NOT_FOUND",
-    "PERMISSION_DENIED",
-    "SIGNATURE_DOES_NOT_MATCH",
-    "UNAUTHENTICATED",
-    "UNRECOGNIZED_CLIENT",
-}
 
 
 class SnapshotStore(Protocol):
@@ -140,12 +126,7 @@ class _Folder:
 
 class _Bucket:
     def __init__(self, uri: str) -> None:
-        if uri.lower().startswith("s3:") and "allow_delayed_open" not in uri:
-            # A file of up to 5 MB is then one request, not three.
-            uri += f"{'&' if '?' in uri else '?'}allow_delayed_open=true"
-        with _bucket_errors("being opened"):
-            self._bucket, root = fs.FileSystem.from_uri(uri)
-        self._root = root.rstrip("/")
+        self._bucket, self._root = open_bucket(uri)
 
     @contextmanager
     def draft(self) -> Iterator[Write]:
@@ -153,7 +134,7 @@ class _Bucket:
 
         def write(path: str, blocks: Iterable[bytes]) -> None:
             written.append(path)
-            with _bucket_errors("being written"), self._bucket.open_output_stream(self._at(path)) as stream:
+            with bucket_errors("being written"), self._bucket.open_output_stream(self._at(path)) as stream:
                 for block in blocks:
                     stream.write(block)
 
@@ -174,13 +155,13 @@ class _Bucket:
 
     def sizes(self) -> dict[str, int]:
         everything = fs.FileSelector(self._root, recursive=True, allow_not_found=True)
-        with _bucket_errors("being listed"):
+        with bucket_errors("being listed"):
             found = self._bucket.get_file_info(everything)
         start = len(self._root) + 1
         return {info.path[start:]: info.size for info in found if info.type != fs.FileType.Directory}
 
     def read(self, path: str) -> Iterator[bytes]:
-        with _bucket_errors("being read"):
+        with bucket_errors("being read"):
             try:
                 with self._bucket.open_input_stream(self._at(path)) as stream:
                     while block := stream.read(_BLOCK_BYTES):
@@ -199,28 +180,8 @@ class _Bucket:
         return f"{self._root}/{path}"
 
     def _delete(self, path: str) -> None:
-        with _bucket_errors("being written"), suppress(FileNotFoundError):
+        with bucket_errors("being written"), suppress(FileNotFoundError):
             self._bucket.delete_file(self._at(path))
-
-
-@contextmanager
-def _bucket_errors(what: str) -> Iterator[None]:
-    """Turn an error of Arrow into one of ours, without its text: that may show hosts and credentials."""
-    try:
-        yield
-    except OSError as error:
-        found = _REASON.search(str(error))
-        reason = next((group for group in found.groups() if group), "") if found else ""
-        shown = f" ({reason})" if reason else ""
-        if error.errno == errno.ENOSPC:
-            raise StorageFull(f"No space left in the bucket while {what}; nothing was changed.") from None
-        if reason in _REFUSALS or isinstance(error, FileNotFoundError):
-            raise InvalidRequest(
-                f"The bucket refused{shown} while {what}; it must exist, and the credentials must allow it."
-            ) from None
-        raise Unavailable(f"The bucket failed{shown} while {what}; try again in a moment.") from None
-    except pa.ArrowException:
-        raise InvalidRequest("The snapshot's URI is not one that names a place in a bucket.") from None
 
 
 def _not_found() -> SnapshotNotFound:

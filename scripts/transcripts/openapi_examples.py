@@ -24,7 +24,7 @@ def openapi_examples(paths: Iterable[str], told: Sequence[Told]) -> dict[str, An
     for example, status, answer in told:
         asked = urlsplit(example.call.url).path
         path = next((path for path, pattern in patterns if pattern.fullmatch(asked)), None)
-        if path is None or status >= 300:
+        if path is None or status >= 300 or answer is None:
             continue
         shown: dict[str, Any] = {}
         if "json" in example.call.headers.get("content-type", "") and example.call.body is not None:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 _SHELL = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_ANSWERED = re.compile(r"\n\n`(\d{3})`[^\n]*\n\n```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_ANSWERED = re.compile(r"\n\n`(\d{3})`[^\n]*\n(?:\n```json\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
+_BOUNDARY = "of-an-example"
+_ROOT = Path(__file__).parents[2]
 _WIDTH = 110
 
 
@@ -29,7 +31,7 @@ class Example:
     """A call and the answer that the page shows below it.
 
     Attributes:
-        answer: Decoded.
+        answer: Decoded; None where there is none.
         status_at: Where the three digits of the status are in the page's text.
         answer_at: Where the JSON is, from its first character to behind its last line break.
     """
@@ -60,9 +62,9 @@ def examples(text: str) -> list[Example]:
     for block in _SHELL.finditer(text):
         answered = _ANSWERED.match(text, block.end())
         commands = _calls_of(block[1])
-        if answered is None or len(commands) != 1:
+        if answered is None or len(commands) != 1 or (answered[2] is None and answered[1] != "204"):
             raise ValueError(f"One command, its status and its JSON belong together: {block[1]}")
-        answer = json.loads(answered[2])
+        answer = None if answered[2] is None else json.loads(answered[2])
         found.append(Example(commands[0], int(answered[1]), answer, answered.start(1), answered.span(2)))
     return found
 
@@ -127,9 +129,26 @@ def _call(command: str) -> Call:
     parser.add_argument("-X", dest="method")
     parser.add_argument("-H", dest="headers", action="append", default=[])
     parser.add_argument("-d", dest="body")
+    parser.add_argument("-F", dest="form", action="append")
     options = parser.parse_args(shlex.split(command)[1:])
     headers = {name.lower(): value.strip() for name, _, value in (h.partition(":") for h in options.headers)}
+    if options.form is not None:
+        options.body = _form(options.form)
+        headers["content-type"] = f"multipart/form-data; boundary={_BOUNDARY}"
     if options.body is not None:
         headers.setdefault("content-type", "application/x-www-form-urlencoded")
     method = options.method or ("GET" if options.body is None else "POST")
     return Call(method, options.url, headers, options.body)
+
+
+def _form(fields: list[str]) -> str:
+    """A form of texts, and of text files (``name=@path``) below the root of the project."""
+    parts = []
+    for field in fields:
+        name, _, value = field.partition("=")
+        path = _ROOT / value.removeprefix("@") if value.startswith("@") else None
+        file = f'; filename="{path.name}"' if path is not None else ""
+        content = value if path is None else path.read_text()
+        head = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{file}'
+        parts.append(f"{head}\r\n\r\n{content}\r\n")
+    return "".join(parts) + f"--{_BOUNDARY}--\r\n"

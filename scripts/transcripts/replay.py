@@ -32,7 +32,7 @@ async def replay(examples: Sequence[Example], client: httpx.AsyncClient, answers
             content=None if call.body is None else answers.to_send(call.body),
         )
         try:
-            got = response.json()
+            got = None if response.status_code == httpx.codes.NO_CONTENT else response.json()
         except ValueError:
             raise ValueError(
                 f"{call.method} {call.url} answered {response.status_code} without JSON"

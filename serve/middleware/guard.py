@@ -23,12 +23,13 @@ from serve.middleware.compression import compressing
 from serve.middleware.host import HostCheck
 from serve.middleware.origin import OriginPolicy, allowing_headers, is_preflight, preflight_answer
 from serve.services import ServicesOnDemand
-from vectoray.core.deadlines import Deadlines
+from vectoray.core.deadlines import Deadlines, Limit
 from vectoray.core.errors import DeadlineExceeded, InternalError, VectorayError
 
 _log = structlog.get_logger(__name__)
 
 _CLIENT_LEFT = 499
+_FORM_BYTES = 64 * 1024
 _Headers = list[tuple[bytes, bytes]]
 
 
@@ -40,20 +41,31 @@ class Rules:
         timeout_s: A request whose answer has not begun by then is given up. An answer that has begun, such as
             a stream of events, may take as long as it likes.
         max_body_bytes: Larger request bodies are refused.
+        max_upload_bytes: Of `upload_paths` instead, without the few bytes of the form around a file.
+        upload_timeout_s: A file may take so long to arrive, as long as ``timeout_s`` never passes without a
+            part of it.
         compress_min_bytes: Larger answers are compressed when asked.
         addresses: Tells where a request comes from.
         admission: Bounds the requests at a time; None where every request is let in.
         services: Opened before the first request; None for an app that needs none.
+        upload_paths: Those to which files are sent.
     """
 
     hosts: HostCheck
     origins: OriginPolicy
     timeout_s: float
     max_body_bytes: int
+    max_upload_bytes: int
+    upload_timeout_s: float
     compress_min_bytes: int
     addresses: ClientAddress
     admission: Admission | None
     services: ServicesOnDemand | None
+    upload_paths: frozenset[str] = frozenset()
+
+    def body_limit_bytes(self, path: str) -> int:
+        """How large the body of a request to ``path`` may be."""
+        return self.max_upload_bytes + _FORM_BYTES if path in self.upload_paths else self.max_body_bytes
 
 
 class Guard:
@@ -120,7 +132,8 @@ class Guard:
                     await preflight_answer(origin, headers)(scope, receive, send)
                     return
                 marks += allowing_headers(origin)
-            check_announced(headers.get("content-length", ""), limit_bytes=rules.max_body_bytes)
+            limit_bytes = rules.body_limit_bytes(scope["path"])
+            check_announced(headers.get("content-length", ""), limit_bytes=limit_bytes)
             place = rules.admission.enter() if rules.admission is not None else None
         except VectorayError as refusal:
             await self._answer(refusal, scope, receive, send)
@@ -150,7 +163,10 @@ class Guard:
                     rules.services, scope, receive, respond
                 ):
                     return
-                await self._app(scope, counted(receive, limit_bytes=rules.max_body_bytes), respond)
+                limited = counted(receive, limit_bytes=rules.body_limit_bytes(scope["path"]))
+                if scope["path"] in rules.upload_paths:
+                    limited = _in_time(limited, deadline, within_s=rules.upload_timeout_s)
+                await self._app(scope, limited, respond)
         except TimeoutError:
             if not deadline.expired:
                 raise
@@ -170,6 +186,19 @@ class Guard:
 
     async def _answer(self, error: VectorayError, scope: Scope, receive: Receive, send: Send) -> None:
         await self._answer_error(error, scope)(scope, receive, send)
+
+
+def _in_time(receive: Receive, deadline: Limit, *, within_s: float) -> Receive:
+    """``receive``, which gives the request its whole time again whenever a part of the body arrives."""
+    until_s = time.monotonic() + within_s
+
+    async def receive_in_time() -> Message:
+        message = await receive()
+        if message.get("body") and time.monotonic() < until_s:
+            deadline.restart()
+        return message
+
+    return receive_in_time
 
 
 def _first_values(raw: _Headers) -> dict[str, str]:

@@ -16,11 +16,15 @@ class Limits:
         max_batch_points: Most points in one insert.
         max_payload_bytes: Largest payload of a point, as JSON without spaces, and most characters of its
             text.
+        max_upload_bytes: Size of a file that is uploaded.
+        max_streams_per_user: Streams of events that one user may have open at a gateway.
     """
 
     max_dimension: int = 16384
     max_batch_points: int = 10_000
     max_payload_bytes: int = 1024 * 1024
+    max_upload_bytes: int = 64 * 2**20
+    max_streams_per_user: int = 16
 
     def check_sizes(
         self, payloads: Sequence[bytes], texts: Sequence[str | None], *, where: str = "vectors[{row}]."

@@ -1,4 +1,4 @@
-"""The catalog: collections and whose they are, how much is asked of them, users and API keys.
+"""The catalog: collections and whose they are, how much is asked of them, users, keys, jobs.
 
 Knows no shard and no Ray.
 """
@@ -8,8 +8,10 @@ from storage.catalog.api_keys import ApiKeys, StoredKey
 from storage.catalog.catalog import ANYONE, Catalog
 from storage.catalog.database import Database, sqlite_url, with_driver
 from storage.catalog.identities import Identities
+from storage.catalog.jobs import Jobs
 from storage.catalog.query_statistics import QueryStatistics, QueryTotals
 from storage.catalog.tables import CollectionState
+from storage.catalog.uploads import Uploads
 
 __all__ = [
     "ANYONE",
@@ -19,10 +21,12 @@ __all__ = [
     "CollectionState",
     "Database",
     "Identities",
+    "Jobs",
     "QueryStatistics",
     "QueryTotals",
     "RefreshToken",
     "StoredKey",
+    "Uploads",
     "sqlite_url",
     "with_driver",
 ]

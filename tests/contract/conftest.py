@@ -22,6 +22,7 @@ from serve.credentials.tokens import Tokens
 from serve.service.limits import CollectionDefaults, Limits
 from serve.services import Services
 from serve.settings import ServeSettings
+from storage.blobs import Blobs
 from storage.catalog import Catalog
 from tests.contract.vectory_client import User, sign_in
 from vectoray.core.model import FloatMatrix
@@ -29,6 +30,7 @@ from vectoray.embedding import ModelInfo
 
 MODEL = ModelInfo(name="letters-3", provider="tests", dimension=3, max_tokens=8)
 MAX_BODY_BYTES = 100_000
+MAX_UPLOAD_BYTES = 1_000_000
 MAX_BATCH_POINTS = 20
 
 
@@ -67,12 +69,17 @@ def engine(tmp_path: Path) -> Engine:
 
 @pytest.fixture
 def settings() -> ServeSettings:
-    return ServeSettings(max_body_bytes=MAX_BODY_BYTES, max_batch_points=MAX_BATCH_POINTS, max_dimension=64)
+    return ServeSettings(
+        max_body_bytes=MAX_BODY_BYTES,
+        max_upload_bytes=MAX_UPLOAD_BYTES,
+        max_batch_points=MAX_BATCH_POINTS,
+        max_dimension=64,
+    )
 
 
 @pytest.fixture
 def open_services(
-    database_url: str, engine: Engine, settings: ServeSettings
+    tmp_path: Path, database_url: str, engine: Engine, settings: ServeSettings
 ) -> Callable[[], Awaitable[Services]]:
     async def open_them() -> Services:
         return await Services.open(
@@ -81,7 +88,13 @@ def open_services(
             embedder=LetterEmbedder(),
             models=[MODEL],
             defaults=CollectionDefaults(shards=2, embedding_model=MODEL),
-            limits=Limits(settings.max_dimension, settings.max_batch_points, settings.max_payload_bytes),
+            limits=Limits(
+                settings.max_dimension,
+                settings.max_batch_points,
+                settings.max_payload_bytes,
+                settings.max_upload_bytes,
+            ),
+            blobs=Blobs.open(tmp_path / "uploads"),
             **quick_credentials(),
         )
 

@@ -13,6 +13,7 @@ from serve.service.attempts import AttemptLimits
 from serve.service.limits import CollectionDefaults, Limits
 from serve.services import RateLimits, Services
 from serve.settings import ServeSettings
+from storage.blobs import Blobs
 from storage.catalog import Catalog
 from tests.contract.conftest import MODEL, LetterEmbedder, quick_credentials, running
 from tests.contract.envelopes import assert_vectorizer_error, assert_vectory_error
@@ -37,6 +38,7 @@ async def limited(tmp_path: Path, engine: Engine, settings: ServeSettings) -> As
                 models=[MODEL],
                 defaults=CollectionDefaults(shards=2, embedding_model=MODEL),
                 limits=Limits(settings.max_dimension, settings.max_batch_points),
+                blobs=Blobs.open(tmp_path / "uploads"),
                 rate_limits=rate_limits,
                 **quick_credentials(),
             )

@@ -37,9 +37,9 @@ class Deadlines:
             self._set_timer(loop, loop.time() + self._after_s)
         return number
 
-    def stop(self, number: int) -> None:
-        """Let one be; again, and after it has expired, that does nothing."""
-        self._running.pop(number, None)
+    def stop(self, number: int) -> bool:
+        """Let one be; again, and after it has expired, that does nothing. Returns whether it was running."""
+        return self._running.pop(number, None) is not None
 
     def limit(self) -> "Limit":
         """What runs inside the ``with`` block is cancelled when the time is over."""
@@ -75,7 +75,13 @@ class Limit:
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
+        self._number = -1
         self.expired = False
+
+    def restart(self) -> None:
+        """Give the rest of the block the whole time again, unless it is over or was lifted."""
+        if self._deadlines.stop(self._number):
+            self._number = self._deadlines.start(self._cancel)
 
     def lift(self) -> None:
         """Let the rest of the block take as long as it likes."""

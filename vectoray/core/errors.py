@@ -12,6 +12,7 @@ VectorayError
     VersionNotFound         a past version of a table that is not kept
     SnapshotNotFound
     ApiKeyNotFound
+    JobNotFound
   Conflict                  the caller's change contradicts what is there
     CollectionExists
     PointExists
@@ -50,6 +51,7 @@ class ErrorCode(StrEnum):
     VERSION_NOT_FOUND = "version_not_found"
     SNAPSHOT_NOT_FOUND = "snapshot_not_found"
     API_KEY_NOT_FOUND = "api_key_not_found"
+    JOB_NOT_FOUND = "job_not_found"
     CONFLICT = "conflict"
     COLLECTION_EXISTS = "collection_exists"
     POINT_EXISTS = "point_exists"
@@ -190,6 +192,17 @@ class ApiKeyNotFound(NotFound):
     def of(cls, key_id: str) -> "ApiKeyNotFound":
         """Build the message for a key addressed by id."""
         return cls(f"API key '{key_id[:36]}' does not exist.", {"key_id": key_id[:36]})
+
+
+class JobNotFound(NotFound):
+    """No such ingestion job for this caller."""
+
+    code = ErrorCode.JOB_NOT_FOUND
+
+    @classmethod
+    def of(cls, job_id: str) -> "JobNotFound":
+        """Build the message for a job addressed by id."""
+        return cls(f"Ingestion job '{job_id[:36]}' does not exist.", {"job_id": job_id[:36]})
 
 
 class Conflict(VectorayError):

@@ -16,6 +16,7 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.VERSION_NOT_FOUND: 404,
     ErrorCode.SNAPSHOT_NOT_FOUND: 404,
     ErrorCode.API_KEY_NOT_FOUND: 404,
+    ErrorCode.JOB_NOT_FOUND: 404,
     ErrorCode.CONFLICT: 409,
     ErrorCode.COLLECTION_EXISTS: 409,
     ErrorCode.POINT_EXISTS: 409,

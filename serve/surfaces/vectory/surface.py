@@ -5,6 +5,7 @@ from pathlib import Path
 from serve.auth import bearer_or_api_key
 from serve.surface import Surface
 from serve.surfaces.vectory.errors import render_error, render_http_error
+from serve.surfaces.vectory.ingestion_router import UPLOAD_PATH
 from serve.surfaces.vectory.router import router
 
 VECTORY = Surface(
@@ -16,4 +17,5 @@ VECTORY = Surface(
     render_error=render_error,
     render_http_error=render_http_error,
     examples=Path(__file__).with_name("examples.json"),
+    upload_paths=frozenset((UPLOAD_PATH,)),
 )

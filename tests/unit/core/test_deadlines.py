@@ -145,3 +145,25 @@ async def test_many_that_expire_together_take_no_time() -> None:
         await asyncio.sleep(0)
     assert expired == 50_000
     assert time.perf_counter() - began_s < 0.2
+
+
+async def test_one_that_is_restarted_has_the_whole_time_again() -> None:
+    began_s = time.monotonic()
+
+    async def restarted() -> None:
+        with Deadlines(0.2).limit() as limit:
+            await asyncio.sleep(0.1)
+            limit.restart()
+            await asyncio.sleep(10)
+
+    with pytest.raises(TimeoutError):
+        await restarted()
+    assert 0.3 <= time.monotonic() - began_s < 0.4
+
+
+async def test_one_that_is_lifted_is_not_restarted() -> None:
+    with Deadlines(0.05).limit() as limit:
+        limit.lift()
+        limit.restart()
+        await asyncio.sleep(0.1)
+    assert not limit.expired

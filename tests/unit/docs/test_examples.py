@@ -21,6 +21,7 @@ from serve.settings import ServeSettings
 from serve.surface import Surface
 from serve.surfaces.kissvdb import errors as kissvdb
 from serve.surfaces.vectorizer.errors import FAILED_OPERATION, HTTP_CODES, STATUS_AND_CODE
+from storage.blobs import Blobs
 from storage.catalog import Catalog
 from tests.contract.conftest import quick_credentials, running
 from tests.unit.docs.markdown import ROOT, calls, examples
@@ -44,6 +45,7 @@ VOLATILE_IN = {
 # What nobody can know beforehand, and is sent again later.
 SECRETS = {"access_token", "refresh_token", "raw_key"}
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
+UPLOADS = "uploads/"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -81,6 +83,7 @@ async def client(tmp_path: Path, database_url: str, model: QuickModel) -> AsyncI
             models=[MODEL],
             defaults=CollectionDefaults(shards=2, embedding_model=MODEL),
             limits=Limits(),
+            blobs=Blobs.open(tmp_path / "uploads"),
             **quick_credentials(),
         )
 
@@ -137,6 +140,9 @@ class Reader:
         elif isinstance(shown, str) and UUID.fullmatch(shown):
             assert UUID.fullmatch(got), at
             assert self._ids.setdefault(shown, got) == got, at
+        elif isinstance(shown, str) and shown.startswith(UPLOADS):
+            assert got.startswith(UPLOADS), at
+            self.compare(shown.removeprefix(UPLOADS), got.removeprefix(UPLOADS), at)
         elif isinstance(shown, str) and TIME.fullmatch(shown):
             assert TIME.fullmatch(got), at
         elif isinstance(shown, float):
@@ -172,7 +178,8 @@ async def _replay(family: str, client: httpx.AsyncClient) -> None:
             content=None if call.body is None else reader.with_own_ids(call.body),
         )
         assert response.status_code == example.status, f"{call.method} {call.url}: {response.text}"
-        reader.compare(example.answer, response.json(), f"{call.method} {call.url}")
+        got = None if response.status_code == 204 else response.json()
+        reader.compare(example.answer, got, f"{call.method} {call.url}")
 
 
 async def test_every_call_in_the_readme_works(client: httpx.AsyncClient) -> None:

@@ -21,6 +21,7 @@ from serve.settings import ServeSettings
 from serve.surfaces.vectorizer.surface import VECTORIZER
 from serve.surfaces.vectory.wire import Query as Question
 from serve.wire_types import WireModel
+from storage.blobs import Blobs
 from storage.catalog import Catalog
 from tests.contract.conftest import LetterEmbedder, quick_credentials, running
 from vectoray.core.errors import InvalidRequest
@@ -53,11 +54,18 @@ async def with_optional_body(body: Question | None = None) -> None: ...
 ROUTES = {route.name: route for route in router.routes if isinstance(route, APIRoute)}
 
 
-def test_every_handler_of_every_family_is_called_directly() -> None:
+# One reads a file while it arrives, the other has a body that may be left out; neither is called often.
+THROUGH_FASTAPI = {"upload_file", "reingest_job"}
+
+
+def test_every_handler_of_every_family_is_called_directly_but_for_two() -> None:
+    others = set()
     for surface in SURFACES:
         for route in surface.router.routes:
             assert isinstance(route, APIRoute)
-            assert direct_handler(route) is not None, route.path
+            if direct_handler(route) is None:
+                others.add(route.name)
+    assert others == THROUGH_FASTAPI
 
 
 @pytest.mark.parametrize("name", ["with_request", "with_header", "with_optional_body"])
@@ -100,6 +108,7 @@ async def test_both_ways_answer_alike(
             models=[],
             defaults=CollectionDefaults(),
             limits=Limits(),
+            blobs=Blobs.open(tmp_path / "uploads"),
             **quick_credentials(),
         )
 

@@ -9,28 +9,35 @@ import pytest
 
 from cluster.engine import Engine
 from serve.auth import Principal
+from serve.job_watch import JobWatch
 from serve.query_counts import QueryCounts
 from serve.service.api_keys import ApiKeyService, KeyChange
 from serve.service.collections import CollectionService, NewCollection
 from serve.service.completion import Completion
 from serve.service.items import ItemService
+from serve.service.jobs import JobService
 from serve.service.limits import CollectionDefaults, Limits
+from serve.service.open_streams import OpenStreams
 from serve.service.ownership import ByName
 from serve.service.points import NewPoints, PointChange, PointService
 from serve.service.search import HybridRequest, SearchRequest, SearchService, TextEmbedder
 from serve.service.sources import SourceService
 from serve.service.statistics import StatisticsService
 from serve.service.system import SystemService
-from storage.catalog import ApiKeys, Catalog, QueryStatistics
+from serve.service.uploads import IncomingFile, UploadService
+from storage.blobs import Blobs
+from storage.catalog import ApiKeys, Catalog, Jobs, QueryStatistics, Uploads
 from tests.unit.storage.catalog.test_catalog import collection, made
 from vectoray.core.accounts import Scope
 from vectoray.core.errors import PermissionDenied
 from vectoray.core.filters import Eq
+from vectoray.core.ingestion import Chunking, ChunkingOverrides
 from vectoray.core.model import Metric
 
 READER = Principal("ann", scopes=frozenset((Scope.READ,)))
 DOCS = ByName("docs")
 VECTOR = np.ones(3, dtype=np.float32)
+JOB = "00000000-0000-0000-0000-000000000001"
 POINTS = NewPoints(["a"], VECTOR[None], [b"{}"], [None])
 
 
@@ -68,6 +75,8 @@ READS: dict[type, dict[str, tuple[Any, ...]]] = {
     SourceService: {},
     ApiKeyService: {},
     ItemService: {},
+    UploadService: {},
+    JobService: {"get": (JOB,), "page": (), "follow": (JOB,), "points": (JOB,)},
 }
 WRITES: dict[type, dict[str, tuple[Any, ...]]] = {
     CollectionService: {
@@ -95,10 +104,19 @@ WRITES: dict[type, dict[str, tuple[Any, ...]]] = {
         "change": ("00000000-0000-0000-0000-000000000001", KeyChange(name="k")),
         "revoke": ("00000000-0000-0000-0000-000000000001",),
     },
+    UploadService: {"accept": (cast("IncomingFile", None),)},
+    JobService: {
+        "create": (DOCS, JOB, Chunking()),
+        "cancel": (JOB,),
+        "retry": (JOB,),
+        "reingest": (JOB, ChunkingOverrides()),
+    },
 }
 OPTIONS: dict[tuple[type, str], dict[str, Any]] = {
     (PointService, "page"): {"limit": 1},
     (CollectionService, "change"): {"name": "k", "description": None},
+    (JobService, "page"): {"limit": 1},
+    (JobService, "points"): {"skip": 0, "limit": 1},
 }
 
 
@@ -119,6 +137,17 @@ def method(service: type, name: str, catalog: Catalog) -> Callable[..., Awaitabl
         SystemService: SystemService(collections, [], limits),
         ApiKeyService: ApiKeyService(ApiKeys(catalog.database)),
         ItemService: ItemService(catalog, engine, limits),
+        UploadService: UploadService(
+            catalog, Uploads(catalog.database), cast("Blobs", UntouchedEngine()), limits, Completion()
+        ),
+        JobService: JobService(
+            catalog,
+            engine,
+            Uploads(catalog.database),
+            jobs := cast("Jobs", UntouchedEngine()),
+            JobWatch(jobs),
+            OpenStreams(1),
+        ),
     }
     found: Callable[..., Awaitable[Any]] = getattr(services[service], name)
     return found

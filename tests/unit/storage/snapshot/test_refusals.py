@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from storage import files
+from storage.buckets import bucket_errors
 from storage.snapshot import read_snapshot, restore, snapshot, verify_snapshot
-from storage.snapshot_store import _bucket_errors
 from storage.writer import ShardWriter
 from tests.unit.storage.conftest import batch_of, clustered
 from tests.unit.storage.snapshot.conftest import OpenAt, damage, leftovers, nothing_restored, targets
@@ -291,7 +291,7 @@ def assert_no_cause(error: BaseException) -> None:
 def test_of_an_error_of_a_bucket_only_its_kind_is_shown(
     raised: Exception, becomes: type[VectorayError], says: str
 ) -> None:
-    with pytest.raises(VectorayError) as caught, _bucket_errors("being written"):
+    with pytest.raises(VectorayError) as caught, bucket_errors("being written"):
         raise raised
     assert type(caught.value) is becomes
     assert says in caught.value.message
