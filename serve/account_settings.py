@@ -71,7 +71,7 @@ class AccountSettings(BaseModel):
         ge=19_456,
         le=1_048_576,
         description="Memory of one password hash (Argon2id), in KiB: what guessing passwords from a stolen "
-        "catalog costs. Hashes made with another value stay valid.",
+        "catalog costs. Hashes made with another value stay valid, and are renewed when their user logs in.",
     )
     attempts_per_minute: int = Field(
         default=60,

@@ -1,5 +1,6 @@
 """What handlers are given: the caller and the services. By what they take they say who may call them."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import Depends
@@ -40,8 +41,18 @@ ServicesDep = Annotated[Services, Depends(services_of)]
 
 
 def access_of(dependant: Dependant) -> Access:
-    """Who may call the handler that has these parameters. One that takes no caller is open to everybody."""
-    taken = {dependency.call for dependency in dependant.dependencies}
+    """Who may call the handler that has these parameters. One that takes no caller is open to everybody.
+
+    A caller that is taken by what the handler takes counts as well: otherwise one without a credential would
+    get there as somebody.
+    """
+    taken = {dependency.call for dependency in _all_below(dependant)}
     if signed_in_of in taken:
         return Access.SIGNED_IN
     return Access.CALLER if caller_of in taken else Access.OPEN
+
+
+def _all_below(dependant: Dependant) -> Iterator[Dependant]:
+    for dependency in dependant.dependencies:
+        yield dependency
+        yield from _all_below(dependency)

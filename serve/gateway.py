@@ -11,7 +11,7 @@ from serve.app import build_app
 from serve.config import Settings
 from serve.credentials.passwords import Passwords
 from serve.credentials.providers import configured_providers
-from serve.credentials.signing_key import signing_key
+from serve.credentials.signing_key import signing_key, signing_key_path
 from serve.credentials.tokens import Tokens
 from serve.preflight import is_loopback
 from serve.service.attempts import AttemptLimits
@@ -92,4 +92,4 @@ def _signing_key(settings: Settings) -> bytes:
     given = settings.accounts.signing_key
     if given is not None:
         return given.get_secret_value().encode()
-    return signing_key(settings.data_dir / "secrets" / "tokens.key")
+    return signing_key(signing_key_path(settings.data_dir))

@@ -6,6 +6,7 @@ import socket
 from ipaddress import ip_address
 from pathlib import Path
 
+from serve.credentials.signing_key import signing_key, signing_key_path
 from vectoray.core.errors import Conflict, InvalidRequest
 
 
@@ -49,6 +50,26 @@ def prepare_data_dir(data_dir: Path) -> Path:
             "Choose another one with --data-dir."
         ) from None
     return absolute
+
+
+def check_signing_key(data_dir: Path) -> None:
+    """Make the key that signs tokens, unless it is there, and refuse one that is damaged.
+
+    Raises:
+        InvalidRequest: It cannot be made or read, or is cut short.
+    """
+    path = signing_key_path(data_dir)
+    try:
+        signing_key(path)
+    except OSError as error:
+        raise InvalidRequest(
+            f"The key that signs tokens, '{path}', cannot be made or read: {error.strerror}."
+        ) from None
+    except ValueError:
+        raise InvalidRequest(
+            f"The key that signs tokens, '{path}', is damaged. Restore it; or delete it, and a new one is "
+            "made, which ends all tokens."
+        ) from None
 
 
 def lock_data_dir(data_dir: Path) -> int:

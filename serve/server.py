@@ -16,7 +16,14 @@ from cluster import ray_environment
 from cluster.proxy.folder import ProxyFolder, proxy_folder
 from cluster.server_file import ServerFile
 from serve.config import Settings
-from serve.preflight import check_host, check_port, is_loopback, lock_data_dir, prepare_data_dir
+from serve.preflight import (
+    check_host,
+    check_port,
+    check_signing_key,
+    is_loopback,
+    lock_data_dir,
+    prepare_data_dir,
+)
 from serve.reload import ReloadOutcomes, check_changes
 from serve.signals import Wishes
 from serve.upload_place import open_upload_place
@@ -39,8 +46,8 @@ def run(read_settings: Callable[[], Settings], wishes: Wishes) -> None:
         wishes: What the process is asked for.
 
     Raises:
-        InvalidRequest: A setting is wrong, the host is not of this machine alone, or the data folder cannot
-            be written.
+        InvalidRequest: A setting is wrong, the host is not of this machine alone, the data folder cannot be
+            written, or its key that signs tokens is damaged.
         Conflict: The port is busy, or another server uses the data folder.
         Unavailable: A part of the server did not start.
     """
@@ -49,6 +56,8 @@ def run(read_settings: Callable[[], Settings], wishes: Wishes) -> None:
     data_dir = prepare_data_dir(settings.data_dir)
     lock = lock_data_dir(data_dir)
     try:
+        if settings.accounts.signing_key is None:
+            check_signing_key(data_dir)
         check_port(settings.serve.host, settings.serve.port)
         # Gateways open it again; a mistake in its URL is to be told by whoever starts the server.
         open_upload_place(settings)

@@ -33,7 +33,8 @@ class Passwords:
             queue_length: How many more may wait.
             memory_kib: Memory of one hash, in KiB.
         """
-        self._hasher = PasswordHash((Argon2Hasher(memory_cost=memory_kib),))
+        # One lane: with several, each hash takes as many CPUs, and `threads` bounds nothing.
+        self._hasher = PasswordHash((Argon2Hasher(memory_cost=memory_kib, parallelism=1),))
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="passwords")
         self._most = threads + queue_length
         self._pending = 0
@@ -67,6 +68,16 @@ class Passwords:
             lambda: self._matches(password[:_MAX_CHARACTERS], self._nobodys if known is None else known)
         )
         return right and fits and known is not None
+
+    async def renewed(self, password: str, known: str | None) -> str | None:
+        """A new hash of ``password``, where ``known`` is right but was made with other settings than now's.
+
+        None where it needs none, and where many wait: that is for another login.
+        """
+        hasher = self._hasher.current_hasher
+        if known is None or not hasher.check_needs_rehash(known) or self._pending >= self._most:
+            return None
+        return await self._in_thread(lambda: hasher.hash(password))
 
     async def close(self) -> None:
         """End the threads, once what is running has ended."""

@@ -87,6 +87,9 @@ class AccountService:
         if user is None or not right or not user.is_active:
             raise Unauthenticated("The email or the password is wrong.")
         await self.attempts.succeeded(user.email, address)
+        renewed = await self.passwords.renewed(password, known)
+        if renewed is not None:
+            await self.accounts.replace_hash(user.id, known, renewed)
         return await self.begin_session(user)
 
     async def begin_session(self, user: User) -> TokenPair:

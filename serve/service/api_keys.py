@@ -66,10 +66,12 @@ class ApiKeyService:
             The key, and its text, which nobody can find out later.
 
         Raises:
+            PermissionDenied: The caller's key has not all rights, or ends before the new one would.
             InvalidRequest: The name or the permissions cannot be such, or the time is past.
             Unauthenticated: The account has just gone to somebody else.
         """
         _require_management(caller)
+        _require_end(expires_at, by=await self._end_of(caller))
         now = datetime.now(UTC)
         if expires_at is not None and expires_at <= now:
             raise InvalidRequest("expires_at is in the past.", {"at": "expires_at"})
@@ -97,8 +99,10 @@ class ApiKeyService:
         Raises:
             ApiKeyNotFound: There is none, or it is somebody else's.
             InvalidRequest: The name or the permissions cannot be such.
+            PermissionDenied: The caller's key has not all rights, or gives some to one that ends later.
         """
         _require_management(caller)
+        by = await self._end_of(caller)
         changes: dict[str, Any] = {}
         if change.name is not None:
             changes["name"] = _checked(change.name)
@@ -111,7 +115,13 @@ class ApiKeyService:
                 "scopes": rights.scopes,
                 "collections": rights.collections,
             }
-        changed = await self.keys.change(caller.user, _canonical(key_id), lambda key: replace(key, **changes))
+
+        def changed_key(key: ApiKey) -> ApiKey:
+            if changes.keys() - {"name"}:
+                _require_end(key.expires_at, by=by)
+            return replace(key, **changes)
+
+        changed = await self.keys.change(caller.user, _canonical(key_id), changed_key)
         if changed is None:
             raise ApiKeyNotFound.of(key_id)
         return changed
@@ -125,6 +135,26 @@ class ApiKeyService:
         _require_management(caller)
         if not await self.keys.revoke(caller.user, _canonical(key_id), datetime.now(UTC)):
             raise ApiKeyNotFound.of(key_id)
+
+    async def _end_of(self, caller: Principal) -> datetime | None:
+        """When the caller's credential ends that makes and changes keys; None for never, and for tokens."""
+        if caller.key_id is None:
+            return None
+        own = await self.keys.find(caller.key_id)
+        return own.key.expires_at if own is not None else datetime.now(UTC)
+
+
+def _require_end(until: datetime | None, *, by: datetime | None) -> None:
+    """A key that ends could otherwise make itself one that does not.
+
+    Raises:
+        PermissionDenied: ``until`` is later than ``by``, where None is never.
+    """
+    if by is not None and (until is None or until > by):
+        raise PermissionDenied(
+            f"This API key ends at {by:%Y-%m-%dT%H:%M:%SZ} and gives rights to none that ends later; use "
+            "another credential, or for a new key an earlier 'expires_at'."
+        )
 
 
 def _require_management(caller: Principal) -> None:

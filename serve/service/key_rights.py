@@ -9,6 +9,7 @@ from vectoray.core.accounts import ALL_SCOPES, Scope
 from vectoray.core.errors import InvalidRequest
 
 _MOST_COLLECTIONS = 1000
+_MAX_UUID_CHARACTERS = len("urn:uuid:{00000000-0000-0000-0000-000000000000}")
 _INCLUDED = {
     Scope.READ: frozenset((Scope.READ,)),
     Scope.WRITE: frozenset((Scope.READ, Scope.WRITE)),
@@ -72,7 +73,8 @@ def _included(name: str) -> frozenset[Scope]:
 
 def _uuid(text: str) -> str:
     try:
-        return str(UUID(text))
+        # What is asked for is kept as it was written, and `UUID` takes any number of braces and hyphens.
+        return str(UUID(text if len(text) <= _MAX_UUID_CHARACTERS else ""))
     except ValueError:
         raise _refusal(".collections has an item that is no UUID of a collection") from None
 

@@ -82,6 +82,12 @@ class Accounts:
 
         return await self._database.write(work)
 
+    async def replace_hash(self, user_id: str, known: str | None, password_hash: str) -> None:
+        """Keep another hash of a user's password, unless they have another password than ``known`` by now."""
+        same = (UserRow.id == user_id, UserRow.password_hash == known)
+        statement = update(UserRow).where(*same).values(password_hash=password_hash)
+        await self._database.write(lambda session: session.execute(statement))
+
     async def begin_family(self, token: RefreshToken, now: datetime) -> None:
         """Keep the first refresh token of a new family, and forget those of its user that have expired."""
 

@@ -148,7 +148,8 @@ def open_database(url: str) -> Engine:
     seconds.
     """
     parsed = make_url(url)
-    engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+    # Without the values of a statement in its errors: hashes of passwords are among them.
+    engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite", hide_parameters=True)
     if parsed.get_backend_name() == "sqlite":
         _make_private(parsed)
         event.listen(engine, "connect", _prepare_sqlite)

@@ -1,22 +1,25 @@
-"""Reading the settings again while the server runs: it goes on, whatever comes of it."""
+"""What keeps a server from starting; and reading the settings again: it goes on, whatever comes of it."""
 
 import errno
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from cluster.server_file import ServerFile
 from serve.config import Settings
+from serve.credentials.signing_key import signing_key_path
 from serve.reload import ReloadOutcomes
+from serve.signals import Wishes
 from vectoray.core.errors import InvalidRequest, Unavailable, VectorayError
 
 with warnings.catch_warnings():
     # Ray's own use of pydantic is not ours to mend.
     warnings.simplefilter("ignore")
     from cluster import runtime
-    from serve.server import _Server
+    from serve.server import _Server, run
 
 
 class Folder:
@@ -48,6 +51,17 @@ def folder() -> Folder:
 @pytest.fixture
 def server(tmp_path: Path, folder: Folder) -> _Server:
     return _Server(settings_with(7, tmp_path), folder, tmp_path / "token", {})  # type: ignore[arg-type]
+
+
+def test_a_damaged_signing_key_keeps_a_server_from_starting(tmp_path: Path) -> None:
+    path = signing_key_path(tmp_path)
+    path.parent.mkdir()
+    path.touch()
+    with (
+        patch("serve.server.check_port", side_effect=AssertionError("went on")),
+        pytest.raises(InvalidRequest, match="is damaged"),
+    ):
+        run(lambda: settings_with(7, tmp_path), Wishes())
 
 
 def raising(error: Exception) -> Callable[..., None]:

@@ -55,6 +55,17 @@ async def test_whoever_has_no_password_costs_as_much_as_who_has_one(passwords: P
         assert parameters[0] == parameters[1]
 
 
+async def test_a_hash_takes_one_cpu(passwords: Passwords) -> None:
+    assert (await passwords.hash(GOOD)).split("$")[3].endswith(",p=1")
+
+
+async def test_every_character_counts(passwords: Passwords) -> None:
+    known = await passwords.hash("correct\0horse")
+    assert await passwords.check("correct\0horse", known)
+    for other in ("correct\0house", "correct", "correct\0horse\0", "Correct\0horse", " correct\0horse"):
+        assert not await passwords.check(other, known)
+
+
 async def test_the_password_of_nobody_is_nobodys(passwords: Passwords) -> None:
     with patch.object(passwords, "_matches", return_value=True):
         assert not await passwords.check(GOOD, None)
@@ -62,6 +73,20 @@ async def test_the_password_of_nobody_is_nobodys(passwords: Passwords) -> None:
 
 async def test_a_hash_of_another_kind_is_not_matched(passwords: Passwords) -> None:
     assert not await passwords.check(GOOD, "plain")
+
+
+async def test_a_hash_of_other_settings_is_renewed_and_one_of_these_is_not(passwords: Passwords) -> None:
+    weaker = Passwords(threads=1, queue_length=0, memory_kib=32)
+    known = await weaker.hash(GOOD)
+    await weaker.close()
+    assert await passwords.check(GOOD, known)
+    renewed = await passwords.renewed(GOOD, known)
+    assert renewed is not None
+    assert "$m=64," in renewed
+    assert await passwords.check(GOOD, renewed)
+    assert await passwords.renewed(GOOD, renewed) is None
+    with patch.object(passwords, "_pending", 3):
+        assert await passwords.renewed(GOOD, known) is None
 
 
 async def test_more_than_may_wait_are_refused_and_room_comes_back(passwords: Passwords) -> None:

@@ -83,6 +83,8 @@ BAD = {
     "empty": "",
     "no token": "vy_x",
     "not ASCII": "ü.ü.ü",
+    "longer than any of ours": signed(more="x" * 1024),
+    "deeply nested": base64.urlsafe_b64encode(b"[" * 750).decode() + ".e30.e30",
     **{f"without {name}": jwt.encode(payload(**{name: None}), KEY) for name in payload()},
 }
 

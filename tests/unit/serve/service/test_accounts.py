@@ -1,6 +1,7 @@
 """Logging in: who is let in, and that whoever is not costs the same work."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -68,3 +69,26 @@ async def test_tokens_are_not_shown(service: AccountService) -> None:
     pair = await service.log_in(EMAIL, PASSWORD, ADDRESS)
     assert pair.access not in repr(pair)
     assert pair.refresh not in repr(pair)
+
+
+async def kept_hash(service: AccountService) -> str:
+    found = await service.accounts.by_email(EMAIL)
+    assert found is not None
+    assert found[1] is not None
+    return found[1]
+
+
+async def test_a_login_renews_a_hash_that_was_made_with_other_settings(service: AccountService) -> None:
+    before = await kept_hash(service)
+    await service.log_in(EMAIL, PASSWORD, ADDRESS)
+    assert await kept_hash(service) == before
+    stronger = Passwords(threads=1, queue_length=1, memory_kib=128)
+    later = replace(service, passwords=stronger)
+    await refused(later, EMAIL, "wrong")
+    assert await kept_hash(service) == before
+    await later.log_in(EMAIL, PASSWORD, ADDRESS)
+    renewed = await kept_hash(service)
+    assert "$m=128," in renewed
+    await later.log_in(EMAIL, PASSWORD, ADDRESS)
+    assert await kept_hash(service) == renewed
+    await stronger.close()

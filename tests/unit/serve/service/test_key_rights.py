@@ -19,7 +19,10 @@ ID = str(uuid4())
         ({"scopes": ["read"]}, KeyRights(frozenset((Scope.READ,)), None)),
         ({"scopes": ["write"]}, KeyRights(frozenset((Scope.READ, Scope.WRITE)), None)),
         ({"scopes": ["read", "admin"]}, KeyRights(ALL_SCOPES, None)),
-        ({"collections": [ID.upper(), ID]}, KeyRights(ALL_SCOPES, frozenset((ID,)))),
+        (
+            {"collections": [ID.upper(), ID, ID.replace("-", ""), f"urn:uuid:{{{ID}}}"]},
+            KeyRights(ALL_SCOPES, frozenset((ID,))),
+        ),
     ],
 )
 def test_permissions_limit_what_is_named(permissions: dict[str, Any], expected: KeyRights) -> None:
@@ -38,6 +41,7 @@ def test_permissions_limit_what_is_named(permissions: dict[str, Any], expected: 
         {"collections": []},
         {"collections": ["docs"]},
         {"collections": [ID] * 1001},
+        {"collections": ["{" * 1000 + ID]},
     ],
 )
 def test_anything_else_is_refused(permissions: dict[str, Any]) -> None:

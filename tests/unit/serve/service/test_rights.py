@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, cast, get_type_hints
 
 import numpy as np
 import pytest
@@ -11,9 +11,11 @@ from cluster.engine import Engine
 from serve.auth import Principal
 from serve.job_watch import JobWatch
 from serve.query_counts import QueryCounts
+from serve.service.accounts import AccountService
 from serve.service.api_keys import ApiKeyService, KeyChange
 from serve.service.collections import CollectionService, NewCollection
 from serve.service.completion import Completion
+from serve.service.health import HealthService
 from serve.service.items import ItemService
 from serve.service.jobs import JobService
 from serve.service.limits import CollectionDefaults, Limits
@@ -21,10 +23,12 @@ from serve.service.open_streams import OpenStreams
 from serve.service.ownership import ByName
 from serve.service.points import NewPoints, PointChange, PointService
 from serve.service.search import HybridRequest, SearchRequest, SearchService, TextEmbedder
+from serve.service.sign_in import SignInService
 from serve.service.sources import SourceService
 from serve.service.statistics import StatisticsService
 from serve.service.system import SystemService
 from serve.service.uploads import IncomingFile, UploadService
+from serve.services import Services
 from storage.blobs import Blobs
 from storage.catalog import ApiKeys, Catalog, Jobs, QueryStatistics, Uploads
 from tests.unit.storage.catalog.test_catalog import collection, made
@@ -112,6 +116,10 @@ WRITES: dict[type, dict[str, tuple[Any, ...]]] = {
         "reingest": (JOB, ChunkingOverrides()),
     },
 }
+# Who one is, and how much one sees of what `CollectionService` shows: no credential is too narrow for that.
+OF_ONESELF: set[type] = {AccountService, SignInService, HealthService}
+# The same for everybody, whoever asks.
+ABOUT_THE_SERVER: dict[type, set[str]] = {SystemService: {"info"}}
 OPTIONS: dict[tuple[type, str], dict[str, Any]] = {
     (PointService, "page"): {"limit": 1},
     (CollectionService, "change"): {"name": "k", "description": None},
@@ -161,14 +169,17 @@ def cases(table: dict[type, dict[str, tuple[Any, ...]]]) -> list[Any]:
     ]
 
 
+def test_every_service_is_known_here() -> None:
+    services = {hint for hint in get_type_hints(Services).values() if str(hint).endswith("Service'>")}
+    assert services == READS.keys() | OF_ONESELF
+
+
 @pytest.mark.parametrize("service", READS)
 def test_every_method_is_known_here(service: type) -> None:
     methods = {
-        name
-        for name, found in inspect.getmembers(service, inspect.iscoroutinefunction)
-        if not name.startswith("_")
+        name for name, _ in inspect.getmembers(service, inspect.isfunction) if not name.startswith("_")
     }
-    assert methods == READS[service].keys() | WRITES[service].keys()
+    assert methods == READS[service].keys() | WRITES[service].keys() | ABOUT_THE_SERVER.get(service, set())
 
 
 @pytest.mark.parametrize(("service", "name", "arguments"), cases(READS))

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 
 from storage.catalog import Accounts, Database, RefreshToken
 from storage.catalog.account_tables import RefreshTokenRow
@@ -52,6 +53,21 @@ async def test_a_user_is_found_by_id_and_email(accounts: tuple[Accounts, Account
     assert await accounts[1].by_email(ann.email) == (ann, "hash")
     assert await accounts[1].by_email("bob@example.com") is None
     assert await accounts[1].user("no") is None
+
+
+async def test_a_hash_is_replaced_only_while_it_is_the_one_that_was_read(
+    accounts: tuple[Accounts, Accounts], ann: User
+) -> None:
+    await accounts[0].replace_hash(ann.id, "hash", "renewed")
+    await accounts[1].replace_hash(ann.id, "hash", "late")
+    assert await accounts[0].by_email(ann.email) == (ann, "renewed")
+
+
+async def test_what_the_database_refuses_shows_no_values(accounts: tuple[Accounts, Accounts]) -> None:
+    nobodys = token(user())
+    with pytest.raises(IntegrityError) as refusal:
+        await accounts[0].begin_family(nobodys, NOW)
+    assert nobodys.id not in str(refusal.value)
 
 
 async def test_of_registrations_with_one_email_one_wins(accounts: tuple[Accounts, Accounts]) -> None:
