@@ -141,6 +141,9 @@ SHARDS = Gauge("vectoray_open_shards", "Shards that a shard host has open.")
 SEGMENTS = Gauge("vectoray_segments", "Segments of the open shards.")
 POINTS = Gauge("vectoray_points", "Live points of the open shards.")
 UNSEALED_ROWS = Gauge("vectoray_unsealed_rows", "Rows that are searched one by one, in no segment yet.")
+UNPUBLISHED_WRITES = Gauge(
+    "vectoray_unpublished_writes", "Writes that wait in the memory of a shard host for becoming events."
+)
 MEMORY_BYTES = Gauge(
     "vectoray_process_memory_bytes",
     "Memory of a process, its part of what it shares with others included.",

@@ -11,6 +11,7 @@ import ray.serve
 from ray.serve.config import ControllerOptions
 
 from cluster.embedder import embedder_app
+from cluster.event_publisher import Publishing
 from cluster.gateway_replica import AsgiApp, GatewayReplica
 from cluster.ports import free_port
 from cluster.server_file import ServerFile
@@ -86,10 +87,12 @@ def start_serve(port: int, variables: Mapping[str, str]) -> None:
         raise Unavailable("The HTTP proxy did not start; the server's log says why.") from error
 
 
-def deploy_hosts(data_dir: Path, storage: StorageSettings, cluster: ClusterSettings) -> None:
+def deploy_hosts(
+    data_dir: Path, storage: StorageSettings, cluster: ClusterSettings, events: Publishing
+) -> None:
     """Deploy the shard hosts and wait until they run."""
     for number in range(cluster.shard_hosts):
-        _run(shard_host_app(number, data_dir, storage, cluster), shard_host_name(number), None)
+        _run(shard_host_app(number, data_dir, storage, cluster, events), shard_host_name(number), None)
 
 
 def deploy_embedder(model_name: str, cache_dir: Path, cluster: ClusterSettings) -> None:

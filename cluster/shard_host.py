@@ -1,6 +1,9 @@
 """A process of the cluster that owns shards, as a Ray Serve deployment."""
 
+import asyncio
+import contextvars
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +11,9 @@ import ray.serve
 import structlog
 
 from cluster.calls import answer_calls
+from cluster.event_publisher import Publishing
 from cluster.logs import configure_logs
-from cluster.metrics import POINTS, SEGMENTS, SHARDS, UNSEALED_ROWS, Sampling
+from cluster.metrics import POINTS, SEGMENTS, SHARDS, UNPUBLISHED_WRITES, UNSEALED_ROWS, Sampling
 from cluster.remote import this_node
 from cluster.settings import ClusterSettings
 from cluster.shards import OpenShards
@@ -26,10 +30,14 @@ class ShardHostReplica(OpenShards):
     of them owns it.
     """
 
-    def __init__(self, data_dir: Path, settings: StorageSettings, *, stuck_owner_s: float) -> None:
+    def __init__(
+        self, data_dir: Path, settings: StorageSettings, publishing: Publishing, *, stuck_owner_s: float
+    ) -> None:
         configure_logs()
-        super().__init__(data_dir, settings)
+        self._events = publishing.begin()
+        super().__init__(data_dir, settings, self._events)
         self._stuck_owner_s = stuck_owner_s
+        self._catching_up: asyncio.Task[bool] | None = None
         self._sampling: Sampling | None = None
 
     async def open(self, collection: Collection, shards: Sequence[int]) -> str | None:
@@ -49,6 +57,8 @@ class ShardHostReplica(OpenShards):
         """
         if self._sampling is None:
             self._sampling = Sampling("shard-host", self._sample)
+        if self._catching_up is None or _failed(self._catching_up):
+            self._catching_up = asyncio.create_task(self.catch_up(), context=contextvars.Context())
         if self.stuck_s > self._stuck_owner_s:
             _log.error("shard_owner_stuck", stuck_s=round(self.stuck_s, 1))
             raise RuntimeError("The writes of a shard do not reach the disk.")
@@ -59,12 +69,19 @@ class ShardHostReplica(OpenShards):
         SEGMENTS.set(sum(len(head.segments) for head in heads))
         POINTS.set(sum(head.points for head in heads))
         UNSEALED_ROWS.set(sum(head.tail_rows for head in heads))
+        UNPUBLISHED_WRITES.set(self._events.waiting_writes)
 
     async def __del__(self) -> None:
         """Called by Ray Serve when the replica is stopped in an orderly way."""
         if self._sampling is not None:
             self._sampling.close()
+        if self._catching_up is not None:
+            self._catching_up.cancel()
         await self.close()
+
+
+def _failed(task: asyncio.Task[bool]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None or not task.result())
 
 
 def shard_host_name(number: int) -> str:
@@ -77,7 +94,9 @@ def shard_host_resource(number: int) -> str:
     return f"vectoray-{shard_host_name(number)}"
 
 
-def shard_host_app(number: int, data_dir: Path, storage: StorageSettings, cluster: ClusterSettings) -> Any:
+def shard_host_app(
+    number: int, data_dir: Path, storage: StorageSettings, cluster: ClusterSettings, events: Publishing
+) -> Any:
     """The Ray Serve application of one shard host."""
     pinned_to = {shard_host_resource(number): 0.001} if cluster.pin_shard_hosts else {}
     deployment = ray.serve.deployment(
@@ -94,4 +113,6 @@ def shard_host_app(number: int, data_dir: Path, storage: StorageSettings, cluste
         logging_config={"enable_access_log": False, "log_level": "WARNING"},
         ray_actor_options={"num_cpus": 0, "resources": pinned_to},
     )(ShardHostReplica)
-    return deployment.bind(data_dir, storage, stuck_owner_s=cluster.stuck_owner_s)
+    return deployment.bind(
+        data_dir, storage, replace(events, host=number), stuck_owner_s=cluster.stuck_owner_s
+    )

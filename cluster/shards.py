@@ -8,15 +8,18 @@ from pathlib import Path
 
 import structlog
 
+from cluster.event_publisher import EventPublisher
 from cluster.fan_out import fan_out
 from cluster.optimizations import Optimizations
 from cluster.writes import Write
 from storage import files
+from storage.events import ShardKey
 from storage.head import Head
 from storage.listing import Listing, ScanStep, first_of, newest, scan
+from storage.log import WriteLog
 from storage.search import hybrid_candidates, is_quick, search
 from storage.settings import StorageSettings
-from storage.shard import ShardSpec, create_shard, shard_exists
+from storage.shard import LOG, ShardSpec, create_shard, shard_exists
 from storage.writer import ShardWriter
 from vectoray.core.errors import ShardLocked, ShardUnavailable, Unavailable, VectorayError
 from vectoray.core.filters import Filter
@@ -33,19 +36,44 @@ from vectoray.core.model import (
 
 _log = structlog.get_logger(__name__)
 
-ShardKey = tuple[str, int]
-
 
 class OpenShards:
     """A `cluster.engine.ShardHost` in this process: ``<data>/collections/<id>/shard-0000`` and so on."""
 
-    def __init__(self, data_dir: Path, settings: StorageSettings) -> None:
+    def __init__(
+        self, data_dir: Path, settings: StorageSettings, publisher: EventPublisher | None = None
+    ) -> None:
+        """Open no shard yet.
+
+        Args:
+            data_dir: The data folder.
+            settings: How shards are kept.
+            publisher: Tells others what is written; it is closed with the shards. None: nobody is told.
+        """
         self._data_dir = data_dir
         self._settings = settings
+        self._publisher = publisher
         self._open: dict[ShardKey, ShardWriter] = {}
         self._turns: dict[ShardKey, asyncio.Lock] = {}
         self._optimizations = Optimizations()
         self._closed = False
+
+    async def catch_up(self) -> bool:
+        """Open the shards whose last owner ended before all that it had written was told to others.
+
+        Returns:
+            Whether all of them are open; otherwise try again in a moment.
+        """
+        if self._publisher is None:
+            return True
+        try:
+            left = self._publisher.left_behind
+            for key in await asyncio.to_thread(left, lambda key: shard_directory(self._data_dir, *key)):
+                await self._owner(key)
+        except VectorayError as error:
+            _log.info("events_left_behind", reason=error.message)
+            return False
+        return True
 
     async def create(self, collection: Collection, shards: Sequence[int]) -> None:
         """As `cluster.engine.ShardHost.create`."""
@@ -62,11 +90,14 @@ class OpenShards:
             await asyncio.to_thread(_remove_if_empty, self._directory(collection, 0).parent)
 
     async def _drop(self, collection: Collection, shard: int) -> None:
-        key = (collection.id, shard)
+        key = ShardKey(collection.id, shard)
         async with self._turn(key):
             writer = self._open.pop(key, None)
             if writer is not None:
                 await asyncio.to_thread(writer.close, flush=False)
+            if self._publisher is not None:
+                log = WriteLog(self._directory(collection, shard) / LOG)
+                await asyncio.to_thread(self._publisher.publish_last, key, log)
             with files.disk_errors("removing a shard"):
                 await asyncio.to_thread(_remove_tree, self._directory(collection, shard))
 
@@ -181,6 +212,8 @@ class OpenShards:
             await fan_out(self._close(key) for key in list(self._turns))
         finally:
             await asyncio.to_thread(self._optimizations.close)
+            if self._publisher is not None:
+                await asyncio.to_thread(self._publisher.close)
 
     async def _close(self, key: ShardKey) -> None:
         async with self._turn(key):
@@ -200,16 +233,18 @@ class OpenShards:
 
     async def _writer(self, collection: Collection, shard: int) -> ShardWriter:
         """The shard's owner, opened once however many ask at the same time; anew when it is broken."""
-        writer = self._open.get((collection.id, shard))
+        return await self._owner(ShardKey(collection.id, shard))
+
+    async def _owner(self, key: ShardKey) -> ShardWriter:
+        writer = self._open.get(key)
         if writer is not None and not writer.broken:
             return writer
         # A caller that goes away must not cancel the opening for the others.
-        opening = asyncio.create_task(self._open_shard(collection, shard))
+        opening = asyncio.create_task(self._open_shard(key))
         opening.add_done_callback(_note_outcome)
         return await asyncio.shield(opening)
 
-    async def _open_shard(self, collection: Collection, shard: int) -> ShardWriter:
-        key = (collection.id, shard)
+    async def _open_shard(self, key: ShardKey) -> ShardWriter:
         async with self._turn(key):
             if self._closed:
                 raise Unavailable("The shard host is stopping.")
@@ -217,26 +252,34 @@ class OpenShards:
             if writer is not None and not writer.broken:
                 return writer
             if writer is not None:
-                _log.warning("shard_opened_again", shard=shard, collection=collection.id)
+                _log.warning("shard_opened_again", shard=key.shard, collection=key.collection_id)
                 del self._open[key]
                 await asyncio.to_thread(writer.close)
-            directory = self._directory(collection, shard)
+            directory = shard_directory(self._data_dir, *key)
             if not shard_exists(directory):
                 raise ShardUnavailable(
-                    f"Shard {shard} of the collection is not on the host that should have it.",
-                    {"shard": shard},
+                    f"Shard {key.shard} of the collection is not on the host that should have it.",
+                    {"shard": key.shard},
                 )
             try:
                 with files.disk_errors("opening a shard"):
-                    self._open[key] = await asyncio.to_thread(ShardWriter, directory, self._settings)
+                    self._open[key] = await asyncio.to_thread(self._new_writer, key, directory)
             except ShardLocked as error:
-                _log.warning("shard_locked", shard=shard, collection=collection.id, **error.details)
+                _log.warning("shard_locked", shard=key.shard, collection=key.collection_id, **error.details)
                 raise ShardUnavailable(
-                    f"Shard {shard} is still owned by the process that is being replaced; "
+                    f"Shard {key.shard} is still owned by the process that is being replaced; "
                     "try again in a moment.",
-                    {"shard": shard},
+                    {"shard": key.shard},
                 ) from error
             return self._open[key]
+
+    def _new_writer(self, key: ShardKey, directory: Path) -> ShardWriter:
+        if self._publisher is None:
+            return ShardWriter(directory, self._settings)
+        writes = self._publisher.shard(key)
+        writer = ShardWriter(directory, self._settings, listener=writes.add)
+        self._publisher.follow(writes, writer)
+        return writer
 
 
 def shard_directory(data_dir: Path, collection_id: str, shard: int) -> Path:

@@ -16,6 +16,7 @@ from pipelines.settings import PipelineSettings
 from serve.account_settings import AccountSettings
 from serve.settings import ServeSettings
 from storage.catalog import sqlite_url, with_driver
+from storage.events import EventSettings
 from storage.settings import StorageSettings
 from vectoray.core.errors import InvalidRequest
 
@@ -45,6 +46,9 @@ class Settings(BaseSettings):
     serve: ServeSettings = Field(default=ServeSettings(), description="The HTTP side.")
     accounts: AccountSettings = Field(default=AccountSettings(), description="Passwords and tokens.")
     storage: StorageSettings = Field(default=StorageSettings(), description="How shards keep their points.")
+    events: EventSettings = Field(
+        default=EventSettings(), description="How what happens is told, and for how long it is kept."
+    )
     cluster: ClusterSettings = Field(default=ClusterSettings(), description="What runs on Ray.")
     pipelines: PipelineSettings = Field(
         default=PipelineSettings(), description="How documents become chunks."
@@ -63,6 +67,15 @@ class Settings(BaseSettings):
         if value is not None:
             with_driver(value.get_secret_value())
         return value
+
+    @property
+    def events_url(self) -> str:
+        """The event log's database, an SQLAlchemy URL. It may hold a password.
+
+        The catalog's, but for SQLite, where each commit to that file empties every gateway's memory of it.
+        """
+        of_catalog = self.database_url
+        return sqlite_url(self.data_dir / "events.db") if of_catalog.startswith("sqlite") else of_catalog
 
     @classmethod
     def settings_customise_sources(

@@ -1,5 +1,6 @@
 """What a gateway replica runs: the ASGI application over the engine on Ray."""
 
+import asyncio
 from collections.abc import Callable
 
 from cluster.embedder import RemoteEmbedder
@@ -19,6 +20,7 @@ from serve.service.limits import CollectionDefaults, Limits
 from serve.services import RateLimits, Services
 from serve.upload_place import open_upload_place
 from storage.catalog import Catalog
+from storage.events import EventLog
 from vectoray.embedding import describe_model
 
 
@@ -37,6 +39,7 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
         return await Services.open(
             catalog=await Catalog.open(settings.database_url),
             engine=engine,
+            event_log=await asyncio.to_thread(EventLog.open, settings.events_url),
             embedder=EmbeddingCache(
                 RemoteEmbedder(timeout_s=settings.cluster.shard_timeout_s),
                 entries=settings.cluster.embedder_cache_entries,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from cluster import ray_environment
+from cluster.event_publisher import Publishing
 from cluster.proxy.folder import ProxyFolder, proxy_folder
 from cluster.server_file import ServerFile
 from serve.config import Settings
@@ -125,7 +126,8 @@ class _Server:
 
     def _deploy_hosts(self) -> None:
         settings = self._settings
-        self._runtime.deploy_hosts(settings.data_dir, settings.storage, settings.cluster)
+        events = Publishing(settings.events_url, settings.events)
+        self._runtime.deploy_hosts(settings.data_dir, settings.storage, settings.cluster, events)
 
     def _deploy_embedder(self) -> None:
         settings = self._settings

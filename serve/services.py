@@ -12,6 +12,7 @@ from serve.authenticator import Authenticator
 from serve.credentials.id_tokens import IdTokens
 from serve.credentials.passwords import Passwords
 from serve.credentials.tokens import Tokens
+from serve.event_feed import EventFeed
 from serve.hit_counters import HitCounters
 from serve.job_watch import JobWatch
 from serve.key_use import KeyUse
@@ -21,6 +22,8 @@ from serve.service.api_keys import ApiKeyService
 from serve.service.attempts import AttemptLimits, Attempts
 from serve.service.collections import CollectionService
 from serve.service.completion import Completion
+from serve.service.event_relay import EventRelay
+from serve.service.events import EventService
 from serve.service.health import HealthService
 from serve.service.items import ItemService
 from serve.service.jobs import JobService
@@ -38,6 +41,7 @@ from serve.service.uploads import UploadService
 from serve.upload_sweep import UploadSweep
 from storage.blobs import Blobs
 from storage.catalog import Accounts, ApiKeys, Catalog, Identities, Jobs, QueryStatistics, Uploads
+from storage.events import EventLog
 from vectoray.core.errors import Unavailable, VectorayError
 from vectoray.embedding import ModelInfo
 
@@ -85,6 +89,8 @@ class Services:
     query_counts: QueryCounts
     job_watch: JobWatch
     upload_sweep: UploadSweep
+    events: EventService
+    relay: EventRelay
 
     @classmethod
     async def open(
@@ -99,6 +105,7 @@ class Services:
         passwords: Passwords,
         tokens: Tokens,
         blobs: Blobs,
+        event_log: EventLog,
         rate_limits: RateLimits = RateLimits(),
         providers: Mapping[str, IdTokens] | None = None,
         keep_unused_uploads_s: float = 7 * 86_400,
@@ -106,14 +113,18 @@ class Services:
         """Finish what a crash interrupted, and build the services.
 
         ``models`` are the embedding models that this server has.
-        They own ``catalog``, ``engine`` and ``passwords``. Accounts are in the catalog's database. Of
-        ``providers``, one signs in with those that are given.
+        They own ``catalog``, ``engine``, ``passwords`` and ``event_log``. Accounts are in the catalog's
+        database. Of ``providers``, one signs in with those that are given.
         """
+        relay = EventRelay(catalog, event_log)
+        # Before and after: a collection's end comes after its beginning, and what it held between the two.
+        await relay.recover()
         await recover_unfinished(catalog, engine)
+        await relay.relay()
         completion = Completion()
         accounts, keys = Accounts(catalog.database), ApiKeys(catalog.database)
         key_use = KeyUse(keys)
-        collections = CollectionService(catalog, engine, limits, defaults, completion, models)
+        collections = CollectionService(catalog, engine, limits, defaults, completion, models, relay)
         statistics = QueryStatistics(catalog.database)
         query_counts = QueryCounts(statistics)
         counters = HitCounters(rate_limits.redis_url)
@@ -148,6 +159,8 @@ class Services:
             query_counts=query_counts,
             job_watch=job_watch,
             upload_sweep=upload_sweep,
+            events=EventService(EventFeed(event_log)),
+            relay=relay,
         )
 
     async def close(self) -> None:
@@ -155,6 +168,8 @@ class Services:
         await self.completion.wait()
         await self.upload_sweep.close()
         await self.job_watch.close()
+        await self.relay.close()
+        await self.events.feed.close()
         await self.engine.close()
         await self.key_use.close()
         await self.query_counts.close()

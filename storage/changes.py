@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.columns import chunk_column
-from storage.records import Records
+from storage.records import Records, WriteKind
 from storage.view import ShardView, Written
 from vectoray.core.filters import Filter
 from vectoray.core.model import EMPTY_PAYLOAD, PointBatch, WriteMode, WriteResult
@@ -77,6 +77,12 @@ class DeleteMatching:
 
 Change = Write | Delete | DeleteMatching
 
+_KINDS = {
+    WriteMode.UPSERT: WriteKind.UPSERT,
+    WriteMode.INSERT: WriteKind.INSERT,
+    WriteMode.UPDATE: WriteKind.UPDATE,
+}
+
 
 class Resolution:
     """A group of changes resolved in order of arrival: its rows, and the answer to each change."""
@@ -99,16 +105,14 @@ class Resolution:
         self._sources: list[str | None] = []
         self._chunk_indexes = [chunk_column(None, 0)]
         self._created_ms: list[int] = []
-        self._deleted_rows: list[int] = []
+        self._kinds = bytearray()
         self._matrices = [np.empty((0, view.dimension), dtype=np.float32)]
         self._answers = [(change, self._resolve(change)) for change in group]
-        deleted = np.zeros(len(self._ids), dtype=np.bool_)
-        deleted[self._deleted_rows] = True
         self.records = Records(
             first_seq=self._first_seq,
             ids=self._ids,
             updated_ms=np.full(len(self._ids), self._now_ms, dtype=np.int64),
-            deleted=deleted,
+            kinds=np.frombuffer(bytes(self._kinds), dtype=np.uint8),
             vectors=np.concatenate(self._matrices),
             payloads=self._payloads,
             texts=self._texts,
@@ -149,6 +153,7 @@ class Resolution:
         seqs = range(first, first + len(batch))
         self._latest.update(zip(batch.ids, map(Written, seqs, created_ms), strict=True))
         self._ids += batch.ids
+        self._kinds += bytes([_KINDS[write.mode]]) * len(batch)
         self._payloads += batch.payloads
         self._texts += batch.texts
         self._sources += batch.sources or [None] * len(batch)
@@ -179,8 +184,8 @@ class Resolution:
     def _delete(self, ids: Sequence[str]) -> list[str]:
         existing = [point_id for point_id, one in self._written(ids).items() if one is not None]
         self._latest.update(dict.fromkeys(existing))
-        self._deleted_rows += range(len(self._ids), len(self._ids) + len(existing))
         self._ids += existing
+        self._kinds += bytes([WriteKind.DELETE]) * len(existing)
         self._payloads += [EMPTY_PAYLOAD] * len(existing)
         self._texts += [None] * len(existing)
         self._sources += [None] * len(existing)

@@ -28,7 +28,7 @@ class GroupCommit:
         settings: StorageSettings,
         *,
         wait_for_room: Callable[[], None],
-        on_commit: Callable[[int], None],
+        on_commit: Callable[[Records], None],
     ) -> None:
         """Start the thread.
 
@@ -36,7 +36,7 @@ class GroupCommit:
             owned: The shard.
             settings: Limits of a group and of the queue.
             wait_for_room: Returns once the view has room for another group, or raises.
-            on_commit: Called with the last sequence number of each durable group, before it is acknowledged.
+            on_commit: Called with each durable group, before it is acknowledged.
         """
         self._owned, self._settings = owned, settings
         self._wait_for_room, self._on_commit = wait_for_room, on_commit
@@ -145,7 +145,7 @@ class GroupCommit:
         try:
             with self._owned.apply_lock:
                 self._owned.view.apply(records)
-            self._on_commit(records.last_seq)
+            self._on_commit(records)
         except BaseException:
             # The group is durable but not wholly visible; only opening the shard anew mends that.
             self._owned.broken = True

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from storage import files
-from storage.records import Records, decode, encode
+from storage.records import Records, WriteRun, decode, decode_run, encode
 from vectoray.core.errors import CorruptData
 
 _NAME = re.compile(r"(\d{20})\.arrow")
@@ -26,6 +26,11 @@ class WriteLog:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a folder for it."""
+        return self._directory.is_dir()
 
     def append(self, records: Records) -> None:
         """Write records durably; when this returns they survive loss of power.
@@ -75,6 +80,14 @@ class WriteLog:
             expected = records.last_seq + 1
         if self._mark(expected).exists():
             raise CorruptData(f"The rows from write {expected} on are in segments alone.")
+
+    def batches(self, after: int) -> list[int]:
+        """The first sequence numbers of the batches after ``after``, which is the end of a batch."""
+        return [start for start in self._starts() if start > after]
+
+    def read_run(self, first_seq: int) -> WriteRun:
+        """What the batch that starts with ``first_seq`` did; errors as of `read_one`."""
+        return decode_run(memoryview((self._directory / _name(first_seq)).read_bytes()))
 
     def end_of_batch(self, after: int, at_most: int, default: int) -> int:
         """The last end of a batch up to ``at_most``, or else the first one after ``after``.

@@ -30,6 +30,8 @@ class OwnedShard:
         log: Every write that is not yet in both segments and table.
         counter: Tells reader processes.
         apply_lock: Held while the view changes.
+        announced_seq: Up to which write others have been told of what was written, from the log: what follows
+            stays in it. None where nobody is told.
         broken: Whether an error left this owner unable to go on; what was acknowledged is safe.
     """
 
@@ -44,6 +46,7 @@ class OwnedShard:
         self.directory = directory
         self.spec = shard.read_spec(directory)
         self.broken = False
+        self.announced_seq: int | None = None
         self._lock = files.FileLock(directory / shard.LOCK)
         self._released = False
         self._step_lock = threading.Lock()
@@ -118,7 +121,11 @@ class OwnedShard:
                     raise
                 self.counter.publish_generation(manifest.generation)
                 self._remove_dropped(before, manifest)
-            self.log.drop_through(min(manifest.sealed_seq, manifest.flushed_seq))
+            self.log.drop_through(min(manifest.sealed_seq, manifest.flushed_seq, self._droppable_seq))
+
+    @property
+    def _droppable_seq(self) -> int:
+        return self.view.head.seq if self.announced_seq is None else self.announced_seq
 
     def new_segment(self) -> Path:
         """A folder for a segment, which is yet to be made. Its name is used up even if it never is."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,47 @@ from vectoray.core.errors import CorruptData
 from vectoray.core.model import FloatMatrix
 
 _TRAILER = b"VYLG"
-_FORMAT = "2"
+_FORMAT = "3"
+
+
+class WriteKind(IntEnum):
+    """What a row of the log did to its id. Stored as these numbers."""
+
+    UPSERT = 0
+    """Wrote it, whether or not it was there."""
+
+    INSERT = 1
+    """Wrote it on the condition that it was not there."""
+
+    UPDATE = 2
+    """Wrote it on the condition that it was there."""
+
+    DELETE = 3
+    """Removed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRun:
+    """Consecutive writes of a shard without what they wrote: enough to tell others that they happened.
+
+    Attributes:
+        first_seq: Sequence number of row 0; the others follow without gaps.
+        kinds: uint8, shape (n,): a `WriteKind` each.
+        updated_ms: int64, shape (n,). Unix time of the write in milliseconds.
+    """
+
+    first_seq: int
+    ids: Sequence[str]
+    kinds: npt.NDArray[np.uint8]
+    updated_ms: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def last_seq(self) -> int:
+        """Sequence number of the last row."""
+        return self.first_seq + len(self.ids) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +64,7 @@ class Records:
     Attributes:
         first_seq: Sequence number of row 0; the others follow without gaps.
         updated_ms: int64, shape (n,). Unix time of the write in milliseconds.
-        deleted: bool, shape (n,). Rows that delete their id; they have no vector, payload or text.
+        kinds: uint8, shape (n,): a `WriteKind` each. Rows that delete have no vector, payload or text.
         vectors: float32, shape (upserts, dimension): one row for each row that is not deleted, in order.
         chunk_indexes: int32, shape (n,), as `storage.columns.chunk_column`.
         created_ms: int64, shape (n,). Unix time of the write that made the id in milliseconds; 0 for a
@@ -33,7 +74,7 @@ class Records:
     first_seq: int
     ids: Sequence[str]
     updated_ms: npt.NDArray[np.int64]
-    deleted: npt.NDArray[np.bool_]
+    kinds: npt.NDArray[np.uint8]
     vectors: FloatMatrix
     payloads: Sequence[bytes]
     texts: Sequence[str | None]
@@ -48,6 +89,16 @@ class Records:
     def last_seq(self) -> int:
         """Sequence number of the last row."""
         return self.first_seq + len(self.ids) - 1
+
+    @property
+    def deleted(self) -> npt.NDArray[np.bool_]:
+        """Which rows delete their id: bool, shape (n,)."""
+        return self.kinds == WriteKind.DELETE
+
+    @property
+    def run(self) -> WriteRun:
+        """These writes without what they wrote."""
+        return WriteRun(self.first_seq, self.ids, self.kinds, self.updated_ms)
 
 
 def hash_id(point_id: str) -> int:
@@ -87,7 +138,7 @@ def encode(records: Records) -> bytes:
         {
             "id": pa.array(records.ids, pa.large_string()),
             "updated_ms": pa.array(records.updated_ms),
-            "deleted": pa.array(records.deleted),
+            "kind": pa.array(records.kinds),
             "vector": pa.LargeListArray.from_arrays(
                 pa.array(offsets), pa.array(np.ascontiguousarray(records.vectors).reshape(-1))
             ),
@@ -114,6 +165,35 @@ def decode(data: memoryview) -> Records:
     Raises:
         CorruptData: The bytes do not match their checksum, or are of another format.
     """
+    batch, metadata = _read(data)
+    dimension = int(metadata["dimension"])
+    vectors = batch["vector"].values.to_numpy(zero_copy_only=True).reshape(-1, dimension)
+    return Records(
+        first_seq=int(metadata["first_seq"]),
+        ids=batch["id"].to_pylist(),
+        updated_ms=batch["updated_ms"].to_numpy(),
+        kinds=batch["kind"].to_numpy(),
+        vectors=vectors,
+        payloads=batch["payload"].to_pylist(),
+        texts=batch["text"].to_pylist(),
+        sources=batch["source"].to_pylist(),
+        chunk_indexes=batch["chunk_index"].to_numpy(),
+        created_ms=batch["created_ms"].to_numpy(),
+    )
+
+
+def decode_run(data: memoryview) -> WriteRun:
+    """As `decode`, without looking at what was written."""
+    batch, metadata = _read(data)
+    return WriteRun(
+        first_seq=int(metadata["first_seq"]),
+        ids=batch["id"].to_pylist(),
+        kinds=batch["kind"].to_numpy(),
+        updated_ms=batch["updated_ms"].to_numpy(),
+    )
+
+
+def _read(data: memoryview) -> tuple[Any, dict[str, str]]:
     stream, trailer = data[:-12], bytes(data[-12:])
     if len(data) <= len(_TRAILER) + 8 or trailer != _TRAILER + xxhash.xxh3_64_digest(stream):
         raise CorruptData("A batch of the write log does not match its checksum.")
@@ -122,17 +202,4 @@ def decode(data: memoryview) -> Records:
     metadata = {key.decode(): value.decode() for key, value in batch.schema.metadata.items()}
     if metadata.get("format") != _FORMAT:
         raise CorruptData("A batch of the write log has a format that this version does not read.")
-    dimension = int(metadata["dimension"])
-    vectors = batch["vector"].values.to_numpy(zero_copy_only=True).reshape(-1, dimension)
-    return Records(
-        first_seq=int(metadata["first_seq"]),
-        ids=batch["id"].to_pylist(),
-        updated_ms=batch["updated_ms"].to_numpy(),
-        deleted=batch["deleted"].to_numpy(zero_copy_only=False),
-        vectors=vectors,
-        payloads=batch["payload"].to_pylist(),
-        texts=batch["text"].to_pylist(),
-        sources=batch["source"].to_pylist(),
-        chunk_indexes=batch["chunk_index"].to_numpy(),
-        created_ms=batch["created_ms"].to_numpy(),
-    )
+    return batch, metadata

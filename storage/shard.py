@@ -14,7 +14,7 @@ from vectoray.core.vectors import check_chunk_index, check_source
 
 LOG, SEGMENTS, DEAD, TABLE, QUARANTINE = "log", "segments", "dead", "table", "quarantine"
 LOCK, COUNTER, SPEC = "LOCK", "GENERATION", "shard.json"
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from vectoray.core.errors import CorruptData, InvalidRequest
 _log = structlog.get_logger(__name__)
 
 _DESCRIPTION = "snapshot.json"
-_FORMAT = 2
+_FORMAT = 3
 # Descriptions are not trusted with paths: what is restored stays inside the shard's folder.
 _PATH = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*/)*[A-Za-z0-9][A-Za-z0-9._-]*")
 

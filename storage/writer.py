@@ -24,8 +24,10 @@ from storage.commit import GroupCommit
 from storage.flushing import Flusher
 from storage.graph import BuildStoppedError
 from storage.head import Head
+from storage.log import WriteLog
 from storage.merging import Merger
 from storage.owned_shard import OwnedShard
+from storage.records import Records, WriteRun
 from storage.settings import StorageSettings
 from vectoray.core.errors import InvalidRequest, Overloaded
 from vectoray.core.filters import Filter
@@ -59,16 +61,30 @@ _GIVE_WAY_PART = 4
 class ShardWriter:
     """The owner of one shard: opened by one process at a time, used by any number of its threads."""
 
-    def __init__(self, directory: Path, settings: StorageSettings) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        settings: StorageSettings,
+        *,
+        listener: Callable[[WriteRun], None] | None = None,
+    ) -> None:
         """Open a shard and bring it to the state of its last acknowledged write.
+
+        Args:
+            directory: The shard's folder.
+            settings: How it is kept.
+            listener: Told of each group of writes before it is acknowledged, by the commit thread: it must be
+                quick and raise nothing. What it has not said to be `announced` stays in the log.
 
         Raises:
             ShardLocked: Another process owns it.
             CorruptData: What is left cannot give back every acknowledged write; nothing was changed.
             FileNotFoundError: There is no shard.
         """
-        self._settings = settings
+        self._settings, self._listener = settings, listener
         self._owned = OwnedShard(directory)
+        if listener is not None:
+            self._owned.announced_seq = 0
         self.spec = self._owned.spec
         self._view = self._owned.view
         with ExitStack() as undo:
@@ -199,6 +215,15 @@ class ShardWriter:
     def head(self) -> Head:
         """What is live now, for `storage.search.search`."""
         return self._view.head
+
+    @property
+    def log(self) -> WriteLog:
+        """The shard's log, for reading. It may hold a write that is not acknowledged, and is taken back."""
+        return self._owned.log
+
+    def announced(self, through: int) -> None:
+        """Let the log drop what was written up to a write: whoever listens needs it no more."""
+        self._owned.announced_seq = through
 
     @property
     def stuck_s(self) -> float:
@@ -352,9 +377,11 @@ class ShardWriter:
 
     # The maintenance thread.
 
-    def _committed(self, seq: int) -> None:
-        self._owned.counter.publish_seq(seq)
+    def _committed(self, records: Records) -> None:
+        self._owned.counter.publish_seq(records.last_seq)
         self._written_at_s = time.monotonic()
+        if self._listener is not None:
+            self._listener(records.run)
         if self._seal_is_due() or self._flusher.is_due():
             self._due.set()
 

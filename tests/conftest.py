@@ -79,5 +79,11 @@ def other_empty_database_url(postgresql: PostgreSQL | None, tmp_path: Path) -> s
     return _empty(postgresql, tmp_path / "another.db")
 
 
+@pytest.fixture
+def events_url(postgresql: PostgreSQL | None, tmp_path: Path) -> str:
+    """A database for the event log of this test, without tables."""
+    return _empty(postgresql, tmp_path / "events.db")
+
+
 def _empty(postgresql: PostgreSQL | None, path: Path) -> str:
     return f"sqlite:///{path}" if postgresql is None else postgresql.empty_database()

@@ -14,6 +14,7 @@ from cluster.engine import Engine
 from serve.auth import Principal
 from serve.service.collection_checks import check_config, check_description, check_dimension, model_for
 from serve.service.completion import Completion
+from serve.service.event_relay import EventRelay
 from serve.service.limits import CollectionDefaults, Limits
 from serve.service.ownership import Address, ById, find_collection, visible_owners
 from serve.service.rights import require, require_all_collections
@@ -94,6 +95,7 @@ class CollectionService:
     defaults: CollectionDefaults
     completion: Completion
     models: Sequence[ModelInfo]
+    relay: EventRelay
 
     async def create(self, caller: Principal, wanted: NewCollection) -> Collection:
         """Create a collection that the caller owns.
@@ -179,6 +181,7 @@ class CollectionService:
         )
         if not changed:
             raise CollectionNotFound.of(collection.name)
+        await self.relay.relay()
         return await self.describe(caller, ById(collection.id))
 
     async def optimize(self, caller: Principal, address: Address) -> CollectionView:
@@ -220,16 +223,20 @@ class CollectionService:
             raise
         if not finished:
             raise Conflict(f"Collection '{collection.name}' was dropped while it was created.")
+        await self.relay.relay()
 
     async def _drop(self, collection: Collection) -> None:
         if not await self.catalog.begin_drop(collection.id):
             raise CollectionNotFound.of(collection.name)
+        # Its beginning first, or the writes that are still to be told would never be.
+        await self.relay.relay()
         await self._remove(collection)
 
     async def _remove(self, collection: Collection) -> None:
         try:
             await self.engine.drop(collection)
             await self.catalog.finish_drop(collection.id)
+            await self.relay.relay()
         except VectorayError as error:
             _log.warning("collection_left_to_remove", collection_id=collection.id, reason=error.message)
 

@@ -61,14 +61,21 @@ async def find_collection(catalog: Catalog, caller: Principal, address: Address,
     else:
         told = address.id[:36]
         found = await catalog.by_id(_canonical(address.id))
-    if found is None or not _may_see(caller, owners, found):
+    if found is None or not may_see(caller, owner=found.owner, collection_id=found.id):
         raise CollectionNotFound.of(told)
     return found
 
 
-def _may_see(caller: Principal, owners: tuple[str, ...], collection: Collection) -> bool:
-    among = caller.collections
-    return (collection.owner in owners or ANYONE in owners) and (among is None or collection.id in among)
+def may_see(caller: Principal, *, owner: str, collection_id: str) -> bool:
+    """Whether a collection, which need not be there any more, is the caller's to see.
+
+    Args:
+        caller: Who would see it.
+        owner: Whose it is, or was.
+        collection_id: Its UUID.
+    """
+    owners, among = visible_owners(caller), caller.collections
+    return (owner in owners or ANYONE in owners) and (among is None or collection_id in among)
 
 
 @lru_cache(maxsize=1024)

@@ -9,6 +9,7 @@ from storage.catalog.catalog import ANYONE, Catalog
 from storage.catalog.database import Database, sqlite_url, with_driver
 from storage.catalog.identities import Identities
 from storage.catalog.jobs import Jobs
+from storage.catalog.outbox import CollectionEvent, Outbox
 from storage.catalog.query_statistics import QueryStatistics, QueryTotals
 from storage.catalog.tables import CollectionState
 from storage.catalog.uploads import Uploads
@@ -18,10 +19,12 @@ __all__ = [
     "Accounts",
     "ApiKeys",
     "Catalog",
+    "CollectionEvent",
     "CollectionState",
     "Database",
     "Identities",
     "Jobs",
+    "Outbox",
     "QueryStatistics",
     "QueryTotals",
     "RefreshToken",

@@ -8,11 +8,13 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, and_, case, delete, f
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from storage.catalog import outbox
 from storage.catalog.cache import CatalogCache
 from storage.catalog.database import Database
 from storage.catalog.statistics_table import QueryStatisticsRow
 from storage.catalog.tables import CollectionRow, CollectionState
 from vectoray.core.errors import CollectionExists
+from vectoray.core.events import EventType
 from vectoray.core.model import Collection
 
 ANYONE: Final = "*"
@@ -55,8 +57,21 @@ class Catalog:
             raise CollectionExists.of(collection.name) from None
 
     async def finish_create(self, collection_id: str) -> bool:
-        """Make the collection visible. False if it is being dropped or gone."""
-        return await self._move(collection_id, CollectionState.ACTIVE)
+        """Make the collection visible, and note the event. False if it is being dropped or gone.
+
+        Whoever finds it visible already finds the event noted.
+        """
+
+        def work(session: Session) -> bool:
+            row = session.get(CollectionRow, collection_id, with_for_update=True)
+            if row is None or row.state == CollectionState.DROPPING.value:
+                return False
+            if row.state == CollectionState.CREATING.value:
+                row.state = CollectionState.ACTIVE.value
+                outbox.put(session, EventType.COLLECTION_CREATED, row)
+            return True
+
+        return await self.database.write(work)
 
     async def change(
         self, collection_id: str, *, name: str | None, description: str | None, now: datetime
@@ -75,27 +90,45 @@ class Catalog:
             update(CollectionRow)
             .where(CollectionRow.id == collection_id, ACTIVE)
             .values(changes)
-            .returning(CollectionRow.id)
+            .returning(CollectionRow)
         )
+
+        def work(session: Session) -> bool:
+            row = session.scalar(statement)
+            if row is not None and name is not None:
+                outbox.put(session, None, row)
+            return row is not None
+
         try:
-            return await self.database.write(lambda session: session.scalar(statement)) is not None
+            return await self.database.write(work)
         except IntegrityError:
             raise CollectionExists.of(changes["name"]) from None
 
     async def begin_drop(self, collection_id: str) -> bool:
         """Hide the collection and free its name. False if somebody else did, or it is gone."""
-        return await self._move(collection_id, CollectionState.DROPPING)
+        visible_or_new = (CollectionState.CREATING.value, CollectionState.ACTIVE.value)
+        statement = (
+            update(CollectionRow)
+            .where(CollectionRow.id == collection_id, CollectionRow.state.in_(visible_or_new))
+            .values(state=CollectionState.DROPPING.value)
+            .returning(CollectionRow.id)
+        )
+        return await self.database.write(lambda session: session.scalar(statement)) is not None
 
     async def finish_drop(self, collection_id: str) -> None:
-        """Forget a collection whose shards are gone. Nothing happens if it is forgotten already."""
-        condition = and_(
-            CollectionRow.id == collection_id, CollectionRow.state == CollectionState.DROPPING.value
-        )
-        forget = delete(CollectionRow).where(condition).returning(CollectionRow.id)
+        """Forget a collection whose shards are gone, and note the event.
+
+        Nothing happens if it is forgotten already. The event log leaves the end out of a collection whose
+        beginning it does not have, since its creation failed.
+        """
 
         def work(session: Session) -> None:
             # The row first: whoever adds to the statistics holds it until they are there to be found.
-            if session.scalar(forget) is not None:
+            row = session.get(CollectionRow, collection_id, with_for_update=True)
+            if row is not None and row.state == CollectionState.DROPPING.value:
+                outbox.put(session, EventType.COLLECTION_DELETED, row)
+                session.delete(row)
+                session.flush()
                 session.execute(
                     delete(QueryStatisticsRow).where(QueryStatisticsRow.collection_id == collection_id)
                 )
@@ -155,16 +188,6 @@ class Catalog:
             lambda session: (session.scalars(items).all(), session.scalar(count) or 0)
         )
         return [row.to_collection() for row in rows], total
-
-    async def _move(self, collection_id: str, target: CollectionState) -> bool:
-        visible_or_new = (CollectionState.CREATING.value, CollectionState.ACTIVE.value)
-        statement = (
-            update(CollectionRow)
-            .where(CollectionRow.id == collection_id, CollectionRow.state.in_(visible_or_new))
-            .values(state=target.value)
-            .returning(CollectionRow.id)
-        )
-        return await self.database.write(lambda session: session.scalar(statement)) is not None
 
     async def _remembered(
         self, key: Hashable, find: Callable[[], Awaitable[Collection | None]]

@@ -97,7 +97,7 @@ class Database:
         return cache
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        with _database_errors():
+        with database_errors("catalog"):
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
@@ -107,15 +107,15 @@ def _transaction(sessions: sessionmaker[Session], work: Callable[[Session], _T])
 
 
 @contextmanager
-def _database_errors() -> Iterator[None]:
+def database_errors(what: str) -> Iterator[None]:
     """Say `Unavailable` where trying again may help; the driver's own words name hosts and files."""
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-        raise Unavailable("The catalog cannot be reached now.") from error
+        raise Unavailable(f"The {what} cannot be reached now.") from error
     except DBAPIError as error:
         if error.connection_invalidated:
-            raise Unavailable("The catalog cannot be reached now.") from error
+            raise Unavailable(f"The {what} cannot be reached now.") from error
         raise
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Index, String, Text, text
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -116,3 +116,21 @@ class CollectionRow(Base):
             created_at=self.created_at,
             updated_at=self.updated_at,
         )
+
+
+class OutboxRow(Base):
+    """Something that happened to a collection and is yet to be put into the event log."""
+
+    __tablename__ = "event_outbox"
+    # A number is not given out twice: whoever removes a row must not remove a later one.
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    type: Mapped[str | None] = mapped_column(String(64))
+    ts_ms: Mapped[int] = mapped_column(BigInteger)
+    collection_id: Mapped[str] = mapped_column(String(36))
+    collection: Mapped[str] = mapped_column(String(255))
+    owner: Mapped[str] = mapped_column(String(255))
+    hosts: Mapped[list[int]] = mapped_column(JSON)
+    dimension: Mapped[int]
+    metric: Mapped[str] = mapped_column(String(32))

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message
 from structlog.testing import capture_logs
 
 from cluster.engine import Engine
+from cluster.event_publisher import EventPublisher, Publishing
 from cluster.local_engine import LocalEngine
 from serve.app import build_app
 from serve.credentials.passwords import Passwords
@@ -24,6 +25,7 @@ from serve.services import Services
 from serve.settings import ServeSettings
 from storage.blobs import Blobs
 from storage.catalog import Catalog
+from storage.events import EventLog, EventSettings
 from tests.contract.vectory_client import User, sign_in
 from vectoray.core.model import FloatMatrix
 from vectoray.embedding import ModelInfo
@@ -63,8 +65,15 @@ def quick_credentials() -> Credentials:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return LocalEngine(tmp_path / "data")
+def publisher(events_url: str) -> Iterator[EventPublisher]:
+    begun = Publishing(events_url, EventSettings(publish_interval_ms=1)).begin()
+    yield begun
+    begun.close()
+
+
+@pytest.fixture
+def engine(tmp_path: Path, publisher: EventPublisher) -> Engine:
+    return LocalEngine(tmp_path / "data", publisher=publisher)
 
 
 @pytest.fixture
@@ -79,7 +88,7 @@ def settings() -> ServeSettings:
 
 @pytest.fixture
 def open_services(
-    tmp_path: Path, database_url: str, engine: Engine, settings: ServeSettings
+    tmp_path: Path, database_url: str, events_url: str, engine: Engine, settings: ServeSettings
 ) -> Callable[[], Awaitable[Services]]:
     async def open_them() -> Services:
         return await Services.open(
@@ -96,6 +105,7 @@ def open_services(
             ),
             blobs=Blobs.open(tmp_path / "uploads"),
             **quick_credentials(),
+            event_log=EventLog.open(events_url),
         )
 
     return open_them

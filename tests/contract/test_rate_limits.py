@@ -15,6 +15,7 @@ from serve.services import RateLimits, Services
 from serve.settings import ServeSettings
 from storage.blobs import Blobs
 from storage.catalog import Catalog
+from storage.events import EventLog
 from tests.contract.conftest import MODEL, LetterEmbedder, quick_credentials, running
 from tests.contract.envelopes import assert_vectorizer_error, assert_vectory_error
 from tests.contract.test_accounts import AUTH, KEYS, PASSWORD, bearer, log_in, make_key
@@ -25,7 +26,9 @@ Limited = Callable[[RateLimits], Awaitable[httpx.AsyncClient]]
 
 
 @pytest.fixture
-async def limited(tmp_path: Path, engine: Engine, settings: ServeSettings) -> AsyncIterator[Limited]:
+async def limited(
+    tmp_path: Path, engine: Engine, settings: ServeSettings, events_url: str
+) -> AsyncIterator[Limited]:
     """Makes a client of a server with these limits."""
     opened = []
 
@@ -40,6 +43,7 @@ async def limited(tmp_path: Path, engine: Engine, settings: ServeSettings) -> As
                 limits=Limits(settings.max_dimension, settings.max_batch_points),
                 blobs=Blobs.open(tmp_path / "uploads"),
                 rate_limits=rate_limits,
+                event_log=EventLog.open(events_url),
                 **quick_credentials(),
             )
 

@@ -23,6 +23,7 @@ from serve.surfaces.kissvdb import errors as kissvdb
 from serve.surfaces.vectorizer.errors import FAILED_OPERATION, HTTP_CODES, STATUS_AND_CODE
 from storage.blobs import Blobs
 from storage.catalog import Catalog
+from storage.events import EventLog
 from tests.contract.conftest import quick_credentials, running
 from tests.unit.docs.markdown import ROOT, calls, examples
 from vectoray.core.model import FloatMatrix
@@ -85,6 +86,7 @@ async def client(tmp_path: Path, database_url: str, model: QuickModel) -> AsyncI
             limits=Limits(),
             blobs=Blobs.open(tmp_path / "uploads"),
             **quick_credentials(),
+            event_log=EventLog.open(f"sqlite:///{tmp_path / 'events.db'}"),
         )
 
     async with running(

@@ -12,10 +12,12 @@ from cluster.engine import Engine
 from serve.auth import Principal
 from serve.service.collections import CollectionService, NewCollection
 from serve.service.completion import Completion
+from serve.service.event_relay import EventRelay
 from serve.service.limits import CollectionDefaults, Limits
 from serve.service.ownership import ById, ByName, find_collection
 from serve.service.recovery import recover_unfinished
 from storage.catalog import Catalog, CollectionState
+from storage.events import EventLog
 from vectoray.core.accounts import Scope
 from vectoray.core.errors import CollectionNotFound, ShardUnavailable
 from vectoray.core.model import Collection, Metric
@@ -71,10 +73,16 @@ def shards() -> ShardsOnly:
 
 
 @pytest.fixture
-def service(catalog: Catalog, shards: ShardsOnly) -> CollectionService:
-    return CollectionService(
-        catalog, cast("Engine", shards), Limits(), CollectionDefaults(shards=3), Completion(), []
-    )
+def relay(catalog: Catalog, events_url: str) -> Iterator[EventRelay]:
+    events = EventLog.open(events_url)
+    yield EventRelay(catalog, events)
+    events.dispose()
+
+
+@pytest.fixture
+def service(catalog: Catalog, shards: ShardsOnly, relay: EventRelay) -> CollectionService:
+    engine = cast("Engine", shards)
+    return CollectionService(catalog, engine, Limits(), CollectionDefaults(shards=3), Completion(), [], relay)
 
 
 async def test_a_collection_belongs_to_its_creator_alone(
@@ -135,10 +143,9 @@ async def test_a_drop_stands_even_if_the_shards_remain(
     assert await catalog.unfinished() == []
 
 
-async def test_a_creation_cut_by_a_crash_is_completed(catalog: Catalog, shards: ShardsOnly) -> None:
-    service = CollectionService(
-        catalog, cast("Engine", shards), Limits(), CollectionDefaults(), Completion(), []
-    )
+async def test_a_creation_cut_by_a_crash_is_completed(
+    catalog: Catalog, service: CollectionService, shards: ShardsOnly
+) -> None:
     model = await service.create(BOB, DOCS)
     half = Collection(
         id="00000000-0000-0000-0000-000000000001",

@@ -23,6 +23,7 @@ from serve.surfaces.vectory.wire import Query as Question
 from serve.wire_types import WireModel
 from storage.blobs import Blobs
 from storage.catalog import Catalog
+from storage.events import EventLog
 from tests.contract.conftest import LetterEmbedder, quick_credentials, running
 from vectoray.core.errors import InvalidRequest
 
@@ -110,6 +111,7 @@ async def test_both_ways_answer_alike(
             limits=Limits(),
             blobs=Blobs.open(tmp_path / "uploads"),
             **quick_credentials(),
+            event_log=EventLog.open(f"sqlite:///{tmp_path / 'events.db'}"),
         )
 
     app = build_app(ServeSettings(), open_services=open_services, anonymous_allowed=True)

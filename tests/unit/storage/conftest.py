@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from storage import compaction, segment_files
+from storage.records import WriteRun
 from storage.settings import StorageSettings
 from storage.shard import ShardSpec, create_shard
 from storage.writer import ShardWriter
@@ -69,6 +70,7 @@ def open_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open
         dimension: int = DIMENSION,
         index: IndexOptions | None = None,
         merges: bool = False,
+        listener: Callable[[WriteRun], None] | None = None,
         **given: float,
     ) -> ShardWriter:
         directory = tmp_path / "shard"
@@ -76,7 +78,7 @@ def open_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open
         limits = {"seal_rows": 1_000_000, "flush_rows": 1_000_000, "flush_interval_s": 86_400, **given}
         if merges:
             monkeypatch.setattr(ShardWriter, "_merge_all", merge_all)
-        writer = ShardWriter(directory, StorageSettings.model_validate(limits))
+        writer = ShardWriter(directory, StorageSettings.model_validate(limits), listener=listener)
         opened.append(writer)
         return writer
 

@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 
 from storage.columns import NO_CHUNK
-from storage.records import Records
+from storage.records import Records, WriteKind
 from storage.rows import SegmentRows
 from storage.table import PointTable
 
@@ -29,7 +29,7 @@ def writes(first_seq: int, values: list[tuple[str, float | None]]) -> Records:
         first_seq=first_seq,
         ids=[point_id for point_id, _ in values],
         updated_ms=np.full(len(values), 1_700_000_000_000, np.int64),
-        deleted=np.array([value is None for _, value in values], np.bool_),
+        kinds=np.array([WriteKind.DELETE if value is None else 0 for _, value in values], np.uint8),
         vectors=vectors,
         payloads=[b"" if value is None else orjson.dumps({"value": value}) for _, value in values],
         texts=[None if value is None else f"text of {point_id}" for point_id, value in values],

@@ -13,7 +13,7 @@ import pytest
 import storage.records
 from storage.log import WriteLog
 from storage.manifest import GenerationCounter
-from storage.records import Records, decode, encode
+from storage.records import Records, WriteKind, decode, encode
 from tests.unit.storage.conftest import OpenShard, batch_of, clustered
 from vectoray.core.errors import CorruptData, StorageFull
 
@@ -28,7 +28,7 @@ def records(first_seq: int, ids: list[str], deleted: set[int] | None = None) -> 
         first_seq=first_seq,
         ids=ids,
         updated_ms=np.arange(first_seq, first_seq + len(ids), dtype=np.int64),
-        deleted=gone,
+        kinds=np.where(gone, WriteKind.DELETE, np.arange(len(ids)) % 3).astype(np.uint8),
         vectors=np.arange(rows * DIMENSION, dtype=np.float32).reshape(rows, DIMENSION) - first_seq,
         payloads=[b"{}" if row in (deleted or set()) else b'{"row":%d}' % row for row in range(len(ids))],
         texts=[None if row % 2 else f"text {row}" for row in range(len(ids))],
@@ -45,7 +45,7 @@ def assert_same(found: Records, expected: Records) -> None:
     assert list(found.texts) == list(expected.texts)
     assert list(found.sources) == list(expected.sources)
     assert found.vectors.dtype == np.float32
-    for column in ("updated_ms", "deleted", "vectors", "chunk_indexes", "created_ms"):
+    for column in ("updated_ms", "kinds", "vectors", "chunk_indexes", "created_ms"):
         assert getattr(found, column).dtype == getattr(expected, column).dtype
         assert np.array_equal(getattr(found, column), getattr(expected, column))
 

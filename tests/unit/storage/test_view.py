@@ -14,7 +14,7 @@ from storage import segment as segment_module
 from storage import segment_files
 from storage import view as view_module
 from storage.columns import NO_CHUNK
-from storage.records import Records
+from storage.records import Records, WriteKind
 from storage.rows import SegmentRows
 from storage.search import search
 from storage.segment import Segment
@@ -48,7 +48,7 @@ class Followed:
                 first_seq=first,
                 ids=[point_id for point_id, _ in group],
                 updated_ms=seqs.astype(np.int64),
-                deleted=deleted,
+                kinds=np.where(deleted, WriteKind.DELETE, WriteKind.UPSERT).astype(np.uint8),
                 # A point's vector and text tell which write made it.
                 vectors=seqs[~deleted].astype(np.float32)[:, np.newaxis],
                 payloads=[b"{}" if gone else b'{"n":1}' for _, gone in group],
@@ -155,7 +155,7 @@ def test_records_that_the_view_holds_already_are_passed_over(tmp_path: Path) -> 
         first_seq=1,
         ids=["x", "y", "a", "c"],
         updated_ms=np.arange(1, 5, dtype=np.int64),
-        deleted=np.array([False, True, True, False]),
+        kinds=np.array([0, 3, 3, 0], dtype=np.uint8),
         vectors=np.array([[1], [4]], dtype=np.float32),
         payloads=[b'{"n":1}', b"{}", b"{}", b'{"n":1}'],
         texts=["1", None, None, "4"],

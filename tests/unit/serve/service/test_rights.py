@@ -9,12 +9,15 @@ import pytest
 
 from cluster.engine import Engine
 from serve.auth import Principal
+from serve.event_feed import EventFeed
 from serve.job_watch import JobWatch
 from serve.query_counts import QueryCounts
 from serve.service.accounts import AccountService
 from serve.service.api_keys import ApiKeyService, KeyChange
 from serve.service.collections import CollectionService, NewCollection
 from serve.service.completion import Completion
+from serve.service.event_relay import EventRelay
+from serve.service.events import EventService
 from serve.service.health import HealthService
 from serve.service.items import ItemService
 from serve.service.jobs import JobService
@@ -81,6 +84,7 @@ READS: dict[type, dict[str, tuple[Any, ...]]] = {
     ItemService: {},
     UploadService: {},
     JobService: {"get": (JOB,), "page": (), "follow": (JOB,), "points": (JOB,)},
+    EventService: {"follow": (0,)},
 }
 WRITES: dict[type, dict[str, tuple[Any, ...]]] = {
     CollectionService: {
@@ -99,6 +103,7 @@ WRITES: dict[type, dict[str, tuple[Any, ...]]] = {
     },
     SourceService: {"delete": (DOCS, "a.pdf"), "merge": (DOCS, "a.pdf", {})},
     SearchService: {},
+    EventService: {},
     StatisticsService: {},
     SystemService: {},
     ItemService: {"upsert": (DOCS, POINTS), "delete": (DOCS, ["a"])},
@@ -131,7 +136,8 @@ OPTIONS: dict[tuple[type, str], dict[str, Any]] = {
 def method(service: type, name: str, catalog: Catalog) -> Callable[..., Awaitable[Any]]:
     engine = cast("Engine", UntouchedEngine())
     limits = Limits()
-    collections = CollectionService(catalog, engine, limits, CollectionDefaults(), Completion(), [])
+    relay = cast("EventRelay", UntouchedEngine())
+    collections = CollectionService(catalog, engine, limits, CollectionDefaults(), Completion(), [], relay)
     services: dict[type, object] = {
         CollectionService: collections,
         PointService: PointService(catalog, engine, limits),
@@ -143,6 +149,7 @@ def method(service: type, name: str, catalog: Catalog) -> Callable[..., Awaitabl
             collections, QueryStatistics(catalog.database), cast("QueryCounts", engine)
         ),
         SystemService: SystemService(collections, [], limits),
+        EventService: EventService(cast("EventFeed", engine)),
         ApiKeyService: ApiKeyService(ApiKeys(catalog.database)),
         ItemService: ItemService(catalog, engine, limits),
         UploadService: UploadService(
