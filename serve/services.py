@@ -23,6 +23,7 @@ from serve.service.attempts import AttemptLimits, Attempts
 from serve.service.collections import CollectionService
 from serve.service.completion import Completion
 from serve.service.event_relay import EventRelay
+from serve.service.event_streams import EventStreamService
 from serve.service.events import EventService
 from serve.service.health import HealthService
 from serve.service.items import ItemService
@@ -90,6 +91,7 @@ class Services:
     job_watch: JobWatch
     upload_sweep: UploadSweep
     events: EventService
+    event_streams: EventStreamService
     relay: EventRelay
 
     @classmethod
@@ -135,6 +137,7 @@ class Services:
         streams = OpenStreams(limits.max_streams_per_user)
         upload_sweep = UploadSweep(uploads, blobs, keep_unused_s=keep_unused_uploads_s)
         upload_sweep.start()
+        events = EventService(EventFeed(event_log))
         return cls(
             collections=collections,
             points=PointService(catalog, engine, limits),
@@ -159,7 +162,8 @@ class Services:
             query_counts=query_counts,
             job_watch=job_watch,
             upload_sweep=upload_sweep,
-            events=EventService(EventFeed(event_log)),
+            events=events,
+            event_streams=EventStreamService(events, streams),
             relay=relay,
         )
 

@@ -54,14 +54,6 @@ class ServeSettings(BaseModel):
             "arrives for `request_timeout_s`.",
         ),
     ] = 3600.0
-    max_streams_per_user: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=10_000,
-            description="Streams of events that one user may have open at a gateway; one more gets a 429.",
-        ),
-    ] = 16
     max_concurrent_requests: Annotated[
         int,
         Field(
@@ -72,6 +64,15 @@ class ServeSettings(BaseModel):
             "longer is better told to try again.",
         ),
     ] = 128
+    max_streams_per_user: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=100_000,
+            description="Most streams of events that one user may have open at one gateway; one more gets a "
+            "429. Callers without a credential are one user together.",
+        ),
+    ] = 16
     compress_min_bytes: Annotated[
         int,
         Field(

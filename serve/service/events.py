@@ -1,7 +1,7 @@
 """What happens, as those who may see it follow it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ class EventService:
         types: frozenset[EventType] | None = None,
         key_prefix: str = "",
         collection: str | None = None,
-    ) -> AsyncIterator[Event | Gap]:
+    ) -> AsyncGenerator[Event | Gap, None]:
         """What happened after an offset, and then what happens, without an end of its own.
 
         Whoever is slower than what happens stays behind, and misses nothing but what is forgotten meanwhile;
@@ -73,7 +73,7 @@ class _Wanted:
 
 async def _chosen(
     pages: AsyncGenerator[EventPage, None], wanted: _Wanted, since: int
-) -> AsyncIterator[Event | Gap]:
+) -> AsyncGenerator[Event | Gap, None]:
     async with aclosing(pages):
         async for page in pages:
             if page.gap is not None:

@@ -102,6 +102,7 @@ def open_services(
                 settings.max_batch_points,
                 settings.max_payload_bytes,
                 settings.max_upload_bytes,
+                settings.max_streams_per_user,
             ),
             blobs=Blobs.open(tmp_path / "uploads"),
             **quick_credentials(),

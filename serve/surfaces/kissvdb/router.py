@@ -9,9 +9,10 @@ from serve.answer import json_response
 from serve.deps import Caller, ServicesDep
 from serve.service.ownership import ByName
 from serve.surface import surface_router
-from serve.surfaces.kissvdb import translate, wire
+from serve.surfaces.kissvdb import stream_router, translate, wire
 
 router = surface_router(prefix="/v1", error_body=wire.ErrorBody)
+router.routes.extend(stream_router.router.routes)
 
 
 @router.get("/health", tags=["System"])

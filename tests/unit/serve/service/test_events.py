@@ -256,7 +256,7 @@ async def test_nobody_watches_when_nobody_listens(
     watching = feed._watching
     assert feed.listeners == 1
     assert watching is not None
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()
     assert feed.listeners == 0
     await watching
     assert feed._watching is None

@@ -17,6 +17,7 @@ from serve.service.api_keys import ApiKeyService, KeyChange
 from serve.service.collections import CollectionService, NewCollection
 from serve.service.completion import Completion
 from serve.service.event_relay import EventRelay
+from serve.service.event_streams import EventStreamService
 from serve.service.events import EventService
 from serve.service.health import HealthService
 from serve.service.items import ItemService
@@ -85,6 +86,7 @@ READS: dict[type, dict[str, tuple[Any, ...]]] = {
     UploadService: {},
     JobService: {"get": (JOB,), "page": (), "follow": (JOB,), "points": (JOB,)},
     EventService: {"follow": (0,)},
+    EventStreamService: {"open": (0,)},
 }
 WRITES: dict[type, dict[str, tuple[Any, ...]]] = {
     CollectionService: {
@@ -107,6 +109,7 @@ WRITES: dict[type, dict[str, tuple[Any, ...]]] = {
     StatisticsService: {},
     SystemService: {},
     ItemService: {"upsert": (DOCS, POINTS), "delete": (DOCS, ["a"])},
+    EventStreamService: {},
     ApiKeyService: {
         "list": (),
         "create": ("k", {}, None),
@@ -138,6 +141,7 @@ def method(service: type, name: str, catalog: Catalog) -> Callable[..., Awaitabl
     limits = Limits()
     relay = cast("EventRelay", UntouchedEngine())
     collections = CollectionService(catalog, engine, limits, CollectionDefaults(), Completion(), [], relay)
+    events = EventService(cast("EventFeed", UntouchedEngine()))
     services: dict[type, object] = {
         CollectionService: collections,
         PointService: PointService(catalog, engine, limits),
@@ -149,7 +153,8 @@ def method(service: type, name: str, catalog: Catalog) -> Callable[..., Awaitabl
             collections, QueryStatistics(catalog.database), cast("QueryCounts", engine)
         ),
         SystemService: SystemService(collections, [], limits),
-        EventService: EventService(cast("EventFeed", engine)),
+        EventService: events,
+        EventStreamService: EventStreamService(events, OpenStreams(1)),
         ApiKeyService: ApiKeyService(ApiKeys(catalog.database)),
         ItemService: ItemService(catalog, engine, limits),
         UploadService: UploadService(
