@@ -20,11 +20,12 @@ from serve.surface import MountedApp, Surface, document_of, mount
 from serve.surfaces.kissvdb.surface import KISSVDB
 from serve.surfaces.vectorizer.surface import VECTORIZER
 from serve.surfaces.vectory.surface import VECTORY
+from serve.surfaces.webcontent.surface import WEBCONTENT
 from vectoray.core.errors import VectorayError
 
 _log = structlog.get_logger(__name__)
 
-SURFACES: tuple[Surface, ...] = (VECTORY, VECTORIZER, KISSVDB)
+SURFACES: tuple[Surface, ...] = (VECTORY, VECTORIZER, KISSVDB, WEBCONTENT)
 
 
 def build_app(
@@ -71,7 +72,10 @@ def _guarded(mounted: MountedApp, rules: Rules) -> MountedApp:
 
 
 class _Dispatcher:
-    """Hands each request to the app with the longest prefix of its path; the path stays as it is."""
+    """Hands each request to the app with the longest prefix of its path; the path stays as it is.
+
+    What follows a prefix begins with a slash, or with the colon of a verb, as in ``/projects:query``.
+    """
 
     def __init__(self, mounted: Sequence[MountedApp], services: ServicesOnDemand) -> None:
         by_prefix = [(prefix, one.app) for one in mounted for prefix in one.prefixes]
@@ -91,7 +95,7 @@ class _Dispatcher:
         return next(
             app
             for prefix, app in self._by_prefix
-            if path == prefix or path.startswith(f"{prefix}/") or not prefix
+            if path == prefix or path.startswith((f"{prefix}/", f"{prefix}:")) or not prefix
         )
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

@@ -42,6 +42,7 @@ class Principal:
         with_local: Whether the collections of `LOCAL_USER` are the caller's as well.
         epoch: Of the user, when the credential was checked.
         rate_limit: Requests per minute that the credential allows; None if it does not say.
+        share_token: What was sent to read a shared project, not checked; see `Access.SHARED`.
     """
 
     user: str
@@ -52,6 +53,7 @@ class Principal:
     with_local: bool = False
     epoch: int = 0
     rate_limit: int | None = None
+    share_token: str | None = field(default=None, repr=False)
 
 
 ANONYMOUS = Principal(LOCAL_USER)
@@ -66,6 +68,9 @@ class Access(StrEnum):
 
     CALLER = "caller"
     """Whoever has a credential and, in the local profile, whoever has none."""
+
+    SHARED = "shared"
+    """Whoever has a credential or a share token, which opens one project for reading, or both."""
 
     SIGNED_IN = "signed_in"
     """Whoever has a credential."""
@@ -91,6 +96,19 @@ def header_or_query(headers: Mapping[str, str], query: bytes) -> Credential | No
         return credential
     keys = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("api_key")
     return Credential(CredentialKind.API_KEY, keys[-1]) if keys is not None else None
+
+
+def share_token_of(headers: Mapping[str, str], query_string: bytes) -> str | None:
+    """The share token in ``X-Share-Token`` or else in ``?share_token=``; None when neither is sent."""
+    token = headers.get("x-share-token")
+    if token is None and b"share_token=" in query_string:
+        token = parse_qs(query_string.decode("latin-1")).get("share_token", [None])[-1]
+    return token
+
+
+def token_holder(share_token: str) -> Principal:
+    """Who a caller is that has a share token and no credential: nobody with anything of their own."""
+    return Principal("", scopes=frozenset((Scope.READ,)), share_token=share_token)
 
 
 def anonymous(access: Access, *, allowed: bool) -> Principal:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Header, Query
 from fastapi.dependencies.models import Dependant
 from starlette.requests import Request
 
@@ -28,6 +28,20 @@ async def address_of(request: Request) -> str:
     return address
 
 
+async def reader_of(
+    request: Request,
+    _header: Annotated[
+        str | None, Header(alias="X-Share-Token", description="Opens the one project that it is for.")
+    ] = None,
+    _query: Annotated[str | None, Query(alias="share_token", description="The same, in the URL.")] = None,
+) -> Principal:
+    """Who sent the request, which needs a credential or a share token.
+
+    The parameters are for the documentation; `serve.auth.share_token_of` finds them.
+    """
+    return await caller_of(request)
+
+
 async def services_of(request: Request) -> Services:
     """The services of this process."""
     services: Services = request.state.services
@@ -37,6 +51,7 @@ async def services_of(request: Request) -> Services:
 Caller = Annotated[Principal, Depends(caller_of)]
 SignedIn = Annotated[Principal, Depends(signed_in_of)]
 ClientAddress = Annotated[str, Depends(address_of)]
+Reader = Annotated[Principal, Depends(reader_of)]
 ServicesDep = Annotated[Services, Depends(services_of)]
 
 
@@ -49,6 +64,8 @@ def access_of(dependant: Dependant) -> Access:
     taken = {dependency.call for dependency in _all_below(dependant)}
     if signed_in_of in taken:
         return Access.SIGNED_IN
+    if reader_of in taken:
+        return Access.SHARED
     return Access.CALLER if caller_of in taken else Access.OPEN
 
 

@@ -38,6 +38,7 @@ _FROM_STATE = {
     deps.caller_of: "principal",
     deps.signed_in_of: "principal",
     deps.address_of: "address",
+    deps.reader_of: "principal",
     deps.services_of: "services",
 }
 

@@ -14,9 +14,11 @@ from serve.credentials.passwords import Passwords
 from serve.credentials.providers import configured_providers
 from serve.credentials.signing_key import signing_key, signing_key_path
 from serve.credentials.tokens import Tokens
+from serve.machine import Machine
 from serve.preflight import is_loopback
 from serve.service.attempts import AttemptLimits
 from serve.service.limits import CollectionDefaults, Limits
+from serve.service.server_status import Chunking
 from serve.services import RateLimits, Services
 from serve.upload_place import open_upload_place
 from storage.catalog import Catalog
@@ -52,7 +54,14 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
                 max_payload_bytes=settings.serve.max_payload_bytes,
                 max_upload_bytes=settings.serve.max_upload_bytes,
                 max_streams_per_user=settings.serve.max_streams_per_user,
+                max_batch_urls=settings.serve.max_batch_urls,
+                max_project_urls=settings.serve.max_project_urls,
             ),
+            chunking=Chunking(
+                max_chars=settings.pipelines.chunk_max_chars,
+                overlap_chars=settings.pipelines.chunk_overlap_chars,
+            ),
+            machine=Machine(settings.data_dir),
             passwords=Passwords(
                 threads=accounts.password_threads,
                 queue_length=accounts.password_queue_length,

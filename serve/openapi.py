@@ -26,6 +26,14 @@ BEARER_OR_API_KEY: Mapping[str, SecurityScheme] = {
 }
 """How callers of most families prove who they are."""
 
+SHARE_TOKEN: SecurityScheme = {
+    "type": "apiKey",
+    "in": "header",
+    "name": "X-Share-Token",
+    "description": "Opens the one project that it is for, with or without another credential.",
+}
+"""How whoever was given a share token proves it."""
+
 _EXCLUSIVE = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
 
@@ -60,7 +68,8 @@ def openapi_document(
             example = (examples or {}).get(f"{method.upper()} {path}")
             if example is not None:
                 _show(operation, example)
-    document["components"]["securitySchemes"] = {name: dict(scheme) for name, scheme in security.items()}
+    schemes = security if Access.SHARED not in access.values() else {**security, "shareToken": SHARE_TOKEN}
+    document["components"]["securitySchemes"] = {name: dict(scheme) for name, scheme in schemes.items()}
     return document
 
 
@@ -76,7 +85,13 @@ def _show(operation: dict[str, Any], example: Mapping[str, Any]) -> None:
 def _security(access: Access, schemes: Mapping[str, SecurityScheme]) -> list[dict[str, list[str]]]:
     """The choices of whoever calls; an empty one is no credential."""
     ways: list[dict[str, list[str]]] = [{name: []} for name in schemes]
-    return {Access.OPEN: [], Access.CALLER: [*ways, {}], Access.SIGNED_IN: ways}[access]
+    choices: dict[Access, list[dict[str, list[str]]]] = {
+        Access.OPEN: [],
+        Access.CALLER: [*ways, {}],
+        Access.SHARED: [*ways, {"shareToken": []}],
+        Access.SIGNED_IN: ways,
+    }
+    return choices[access]
 
 
 def _also_msgpack(content: dict[str, Any]) -> None:

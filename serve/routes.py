@@ -1,6 +1,6 @@
 """Finds the handler of a path in time that does not grow with the number of handlers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -14,6 +14,7 @@ class _Node(Generic[T]):
     """What follows the segments that led here."""
 
     literals: "dict[str, _Node[T]]" = field(default_factory=dict)
+    verbs: "dict[str, _Node[T]]" = field(default_factory=dict)
     any_segment: "_Node[T] | None" = None
     here: dict[str, tuple[T, tuple[str, ...]]] = field(default_factory=dict)
     rest: dict[str, tuple[T, tuple[str, ...]]] = field(default_factory=dict)
@@ -22,13 +23,13 @@ class _Node(Generic[T]):
 class RouteTable(Generic[T]):
     """A tree of path segments.
 
-    A segment written out beats ``{name}``, which beats ``{name:path}`` for the rest of the path, in whatever
-    order they were added. What is not found may still be for a framework to answer: it knows what is a 404
-    and what a 405.
+    A segment written out beats ``{name}:verb``, which beats ``{name}``, which beats ``{name:path}`` for the
+    rest of the path, in whatever order they were added. What is not found may still be for a framework to
+    answer: it knows what is a 404 and what a 405.
     """
 
     def __init__(self, routes: Iterable[tuple[str, str, T]]) -> None:
-        """A table of (method, path with ``{name}`` or at its end ``{name:path}``, handler)."""
+        """A table of (method, path, handler); ``{name:path}`` can only be the end of a path."""
         self._root: _Node[T] = _Node()
         for method, path, handler in routes:
             self._add(method, path, handler)
@@ -51,9 +52,13 @@ class RouteTable(Generic[T]):
                 node.rest[method] = (handler, (*names, segment[1 : -len(_REST)]))
                 return
             if segment.startswith("{"):
-                names.append(segment[1:-1])
-                node.any_segment = node.any_segment or _Node()
-                node = node.any_segment
+                name, _, verb = segment[1:].partition("}")
+                names.append(name)
+                if verb:
+                    node = node.verbs.setdefault(verb, _Node())
+                else:
+                    node.any_segment = node.any_segment or _Node()
+                    node = node.any_segment
             else:
                 node = node.literals.setdefault(segment, _Node())
         node.here[method] = (handler, tuple(names))
@@ -69,9 +74,9 @@ class RouteTable(Generic[T]):
             found = self._walk(literal, method, segments, at + 1, values)
             if found is not None:
                 return found
-        if node.any_segment is not None and segment:
-            values.append(segment)
-            found = self._walk(node.any_segment, method, segments, at + 1, values)
+        for value, follows in _named(node, segment):
+            values.append(value)
+            found = self._walk(follows, method, segments, at + 1, values)
             if found is not None:
                 return found
             values.pop()
@@ -79,3 +84,13 @@ class RouteTable(Generic[T]):
             values.append("/".join(segments[at:]))
             return node.rest[method]
         return None
+
+
+def _named(node: _Node[T], segment: str) -> Iterator[tuple[str, _Node[T]]]:
+    """The ways on with ``segment`` as a value, and that value; a value is never empty."""
+    for verb, follows in node.verbs.items():
+        value = segment.removesuffix(verb)
+        if value and value != segment:
+            yield value, follows
+    if node.any_segment is not None and segment:
+        yield segment, node.any_segment

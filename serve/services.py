@@ -16,6 +16,7 @@ from serve.event_feed import EventFeed
 from serve.hit_counters import HitCounters
 from serve.job_watch import JobWatch
 from serve.key_use import KeyUse
+from serve.machine import Machine
 from serve.query_counts import QueryCounts
 from serve.service.accounts import AccountService
 from serve.service.api_keys import ApiKeyService
@@ -31,9 +32,14 @@ from serve.service.jobs import JobService
 from serve.service.limits import CollectionDefaults, Limits
 from serve.service.open_streams import OpenStreams
 from serve.service.points import PointService
+from serve.service.project_chunks import ProjectChunkService
+from serve.service.project_shares import ProjectShareService
+from serve.service.project_urls import ProjectUrlService
+from serve.service.projects import ProjectService
 from serve.service.recovery import recover_unfinished
 from serve.service.request_limits import RequestLimits
 from serve.service.search import SearchService, TextEmbedder
+from serve.service.server_status import Chunking, Embedding, ModelProbe, ServerStatusService
 from serve.service.sign_in import SignInService
 from serve.service.sources import SourceService
 from serve.service.statistics import StatisticsService
@@ -41,7 +47,18 @@ from serve.service.system import SystemService
 from serve.service.uploads import UploadService
 from serve.upload_sweep import UploadSweep
 from storage.blobs import Blobs
-from storage.catalog import Accounts, ApiKeys, Catalog, Identities, Jobs, QueryStatistics, Uploads
+from storage.catalog import (
+    Accounts,
+    ApiKeys,
+    Catalog,
+    Identities,
+    Jobs,
+    Projects,
+    ProjectShares,
+    ProjectUrls,
+    QueryStatistics,
+    Uploads,
+)
 from storage.events import EventLog
 from vectoray.core.errors import Unavailable, VectorayError
 from vectoray.embedding import ModelInfo
@@ -82,6 +99,11 @@ class Services:
     counters: HitCounters
     uploads: UploadService
     jobs: JobService
+    projects: ProjectService
+    project_urls: ProjectUrlService
+    project_chunks: ProjectChunkService
+    project_shares: ProjectShareService
+    server_status: ServerStatusService
     authenticator: Authenticator
     catalog: Catalog
     engine: Engine
@@ -104,6 +126,8 @@ class Services:
         models: Sequence[ModelInfo],
         defaults: CollectionDefaults,
         limits: Limits,
+        chunking: Chunking,
+        machine: Machine,
         passwords: Passwords,
         tokens: Tokens,
         blobs: Blobs,
@@ -115,8 +139,8 @@ class Services:
         """Finish what a crash interrupted, and build the services.
 
         ``models`` are the embedding models that this server has.
-        They own ``catalog``, ``engine``, ``passwords`` and ``event_log``. Accounts are in the catalog's
-        database. Of ``providers``, one signs in with those that are given.
+        They own ``catalog``, ``engine``, ``passwords`` and ``event_log``. Accounts and projects are in the
+        catalog's database. Of ``providers``, one signs in with those that are given.
         """
         relay = EventRelay(catalog, event_log)
         # Before and after: a collection's end comes after its beginning, and what it held between the two.
@@ -125,6 +149,9 @@ class Services:
         await relay.relay()
         completion = Completion()
         accounts, keys = Accounts(catalog.database), ApiKeys(catalog.database)
+        projects, urls = Projects(catalog.database), ProjectUrls(catalog.database)
+        shares = ProjectShares(catalog.database)
+        model = defaults.embedding_model
         key_use = KeyUse(keys)
         collections = CollectionService(catalog, engine, limits, defaults, completion, models, relay)
         statistics = QueryStatistics(catalog.database)
@@ -154,6 +181,16 @@ class Services:
             counters=counters,
             uploads=UploadService(catalog, uploads, blobs, limits, completion),
             jobs=JobService(catalog, engine, uploads, jobs, job_watch, streams),
+            projects=ProjectService(catalog, projects, engine, defaults, completion, relay),
+            project_urls=ProjectUrlService(projects, urls, limits),
+            project_chunks=ProjectChunkService(projects, urls, engine, embedder),
+            project_shares=ProjectShareService(projects, shares, accounts),
+            server_status=ServerStatusService(
+                urls,
+                machine,
+                embedding=None if model is None else Embedding(model, chunking),
+                probe=None if model is None else ModelProbe(embedder, model.name),
+            ),
             authenticator=Authenticator(accounts, keys, tokens, key_use, catalog.database.new_cache()),
             catalog=catalog,
             engine=engine,

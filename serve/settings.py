@@ -33,6 +33,12 @@ class ServeSettings(BaseModel):
             "characters.",
         ),
     ] = 1024 * 1024
+    max_batch_urls: Annotated[
+        int, Field(ge=1, le=10_000, description="Most URLs that one request may submit to a project.")
+    ] = 1000
+    max_project_urls: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Most URLs of one project; a list of them has them all.")
+    ] = 100_000
     request_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Seconds until a request without an answer gets a 503.")
     ] = 30.0

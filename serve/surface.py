@@ -5,7 +5,7 @@ error under a family's paths leaves in its envelope: ours, validation, unknown p
 """
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -23,7 +23,15 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
 import vectoray
-from serve.auth import ANONYMOUS, Access, Credential, Principal, anonymous
+from serve.auth import (
+    ANONYMOUS,
+    Access,
+    Credential,
+    Principal,
+    anonymous,
+    share_token_of,
+    token_holder,
+)
 from serve.body import decode_body
 from serve.deps import access_of
 from serve.direct import DirectApp, Faults
@@ -156,14 +164,16 @@ async def _check_credential(app: FastAPI, access: Access, scope: Scope) -> Princ
     allowed: bool = app.state.anonymous_allowed
     state = scope["state"]
     credential = surface.credential(state["headers"], scope["query_string"])
+    token = share_token_of(state["headers"], scope["query_string"]) if access is Access.SHARED else None
     if credential is None or credential.secret == surface.anonymous_key:
-        return anonymous(access, allowed=allowed)
+        return anonymous(access, allowed=allowed) if token is None else token_holder(token)
     services: Services = state["services"]
     try:
-        return await services.authenticator.authenticate(credential, with_local=allowed)
+        principal = await services.authenticator.authenticate(credential, with_local=allowed)
     except Unauthenticated:
         await services.request_limits.count(ANONYMOUS, state["address"])
         raise
+    return principal if token is None else replace(principal, share_token=token)
 
 
 def mount(surface: Surface, *, anonymous_allowed: bool) -> tuple[MountedApp, FastAPI]:

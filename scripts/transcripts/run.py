@@ -28,10 +28,13 @@ from scripts.transcripts.page import Told, examples, layout, with_answers
 from scripts.transcripts.replay import replay
 from serve.app import SURFACES
 from serve.surface import mount
+from serve.surfaces.webcontent.surface import WEBCONTENT
 
 PAGES = Path(__file__).parents[2] / "docs" / "api"
 # What the Vectory page asks in words.
 DOCUMENT = ("durability.md", "# Durability\n\nAn insert that was answered is on the disk.\n")
+# The others' pages need what no server does by itself yet: a URL that is fetched. A test replays them.
+ASKED = [surface for surface in SURFACES if surface is not WEBCONTENT]
 # Scores differ a little from one processor to another.
 SCORES = 1e-2
 
@@ -43,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     check = parser.parse_args(arguments).check
     differing = 0
     with _server() as (url, data_dir):
-        for surface in SURFACES:
+        for surface in ASKED:
             page = PAGES / f"{surface.name}.md"
             text = page.read_text()
             told = asyncio.run(_told(text, url, data_dir))
@@ -52,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
             shown = openapi_examples(paths, told)
             made = {page: with_answers(text, told), surface.examples: f"{layout(shown)}\n"}
             differing += sum([_differs(path, content, check=check) for path, content in made.items()])
-    print(f"{len(SURFACES)} families asked, {differing} files {'would differ' if check else 'written anew'}.")
+    print(f"{len(ASKED)} families asked, {differing} files {'would differ' if check else 'written anew'}.")
     return 1 if check and differing else 0
 
 

@@ -112,7 +112,9 @@ class Guard:
         except ClientDisconnect:
             _log.info("client_left")
         except Exception:  # noqa: BLE001 (the last place where it can be answered and logged)
-            _log.exception("request_crashed", method=scope["method"], path=scope["path"])
+            # The path as it was declared: a value in it may be a secret.
+            path = getattr(scope.get("route"), "path", scope["path"])
+            _log.exception("request_crashed", method=scope["method"], path=path)
             if status == _CLIENT_LEFT:
                 await self._answer(InternalError("Crashed."), scope, receive, send_marked)
         finally:

@@ -1,36 +1,25 @@
-"""Creates, shows, changes and drops collections.
-
-The catalog's row and the engine's shards change in an order that a crash between the two cannot spoil.
-"""
+"""Creates, shows, changes and drops collections, as their callers may."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import uuid4
 
-import structlog
-
 from cluster.engine import Engine
 from serve.auth import Principal
 from serve.service.collection_checks import check_config, check_description, check_dimension, model_for
 from serve.service.completion import Completion
 from serve.service.event_relay import EventRelay
+from serve.service.lifecycle import create_collection, drop_collection
 from serve.service.limits import CollectionDefaults, Limits
 from serve.service.ownership import Address, ById, find_collection, visible_owners
 from serve.service.rights import require, require_all_collections
 from storage.catalog import Catalog
 from vectoray.core.accounts import Scope
-from vectoray.core.errors import (
-    CollectionNotFound,
-    Conflict,
-    ShardUnavailable,
-    VectorayError,
-)
+from vectoray.core.errors import CollectionNotFound, ShardUnavailable
 from vectoray.core.model import Collection, CollectionStats, IndexOptions, Metric
 from vectoray.core.vectors import check_name
 from vectoray.embedding import ModelInfo
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +116,7 @@ class CollectionService:
             created_at=now,
             updated_at=now,
         )
-        await self.completion.of(self._create(collection))
+        await self.completion.of(create_collection(self.catalog, self.engine, self.relay, collection))
         return collection
 
     async def describe(self, caller: Principal, address: Address) -> CollectionView:
@@ -201,44 +190,13 @@ class CollectionService:
     async def drop(self, caller: Principal, address: Address) -> Collection:
         """Drop a collection and everything in it.
 
-        Once the catalog says so the collection is gone, whatever comes after: shards that cannot be removed
-        now are removed when the server next starts.
-
         Raises:
             PermissionDenied: The caller's key is for reading.
             CollectionNotFound: There is none that the caller may see.
         """
         collection = await find_collection(self.catalog, caller, address, Scope.WRITE)
-        await self.completion.of(self._drop(collection))
+        await self.completion.of(drop_collection(self.catalog, self.engine, self.relay, collection))
         return collection
-
-    async def _create(self, collection: Collection) -> None:
-        await self.catalog.begin_create(collection)
-        try:
-            await self.engine.create(collection)
-            finished = await self.catalog.finish_create(collection.id)
-        except BaseException:
-            await self.catalog.begin_drop(collection.id)
-            await self._remove(collection)
-            raise
-        if not finished:
-            raise Conflict(f"Collection '{collection.name}' was dropped while it was created.")
-        await self.relay.relay()
-
-    async def _drop(self, collection: Collection) -> None:
-        if not await self.catalog.begin_drop(collection.id):
-            raise CollectionNotFound.of(collection.name)
-        # Its beginning first, or the writes that are still to be told would never be.
-        await self.relay.relay()
-        await self._remove(collection)
-
-    async def _remove(self, collection: Collection) -> None:
-        try:
-            await self.engine.drop(collection)
-            await self.catalog.finish_drop(collection.id)
-            await self.relay.relay()
-        except VectorayError as error:
-            _log.warning("collection_left_to_remove", collection_id=collection.id, reason=error.message)
 
     async def _views(self, collections: Sequence[Collection]) -> list[CollectionView]:
         stats = await self.engine.stats(collections) if collections else []

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import structlog
 
-from storage.catalog import ANYONE, Catalog, CollectionEvent, Outbox
+from storage.catalog import Catalog, CollectionEvent, Outbox
 from storage.events import EventLog
 from vectoray.core.errors import VectorayError
 
@@ -45,7 +45,7 @@ class EventRelay:
         """
         before_ms = time.time_ns() // 1_000_000 - _ANNOUNCED_KEPT_MS
         await self._relay()
-        collections, _ = await self._catalog.page([ANYONE])
+        collections = await self._catalog.active()
         begun = await asyncio.to_thread(self._events.begun)
         unknown = [CollectionEvent.creation_of(one) for one in collections if one.id not in begun]
         if unknown:

@@ -18,6 +18,8 @@ class Limits:
             text.
         max_upload_bytes: Size of a file that is uploaded.
         max_streams_per_user: Streams of events that one user may have open at a gateway.
+        max_batch_urls: Most URLs submitted at once.
+        max_project_urls: Most URLs of one project.
     """
 
     max_dimension: int = 16384
@@ -25,6 +27,8 @@ class Limits:
     max_payload_bytes: int = 1024 * 1024
     max_upload_bytes: int = 64 * 2**20
     max_streams_per_user: int = 16
+    max_batch_urls: int = 1000
+    max_project_urls: int = 100_000
 
     def check_sizes(
         self, payloads: Sequence[bytes], texts: Sequence[str | None], *, where: str = "vectors[{row}]."

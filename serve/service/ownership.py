@@ -7,7 +7,7 @@ from uuid import UUID
 
 from serve.auth import LOCAL_USER, Principal
 from serve.service.rights import require
-from storage.catalog import ANYONE, Catalog
+from storage.catalog import ANYONE, NOBODY, Catalog
 from vectoray.core.accounts import Scope
 from vectoray.core.errors import CollectionNotFound
 from vectoray.core.model import Collection
@@ -71,11 +71,12 @@ def may_see(caller: Principal, *, owner: str, collection_id: str) -> bool:
 
     Args:
         caller: Who would see it.
-        owner: Whose it is, or was.
+        owner: Whose it is, or was; `NOBODY` for what no one sees as a collection.
         collection_id: Its UUID.
     """
     owners, among = visible_owners(caller), caller.collections
-    return (owner in owners or ANYONE in owners) and (among is None or collection_id in among)
+    seen = owner in owners or (ANYONE in owners and owner != NOBODY)
+    return seen and (among is None or collection_id in among)
 
 
 @lru_cache(maxsize=1024)

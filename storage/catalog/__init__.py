@@ -1,4 +1,4 @@
-"""The catalog: collections and whose they are, how much is asked of them, users, keys, jobs.
+"""The catalog: collections and whose they are, how much is asked of them, users, keys, jobs, projects.
 
 Knows no shard and no Ray.
 """
@@ -9,13 +9,17 @@ from storage.catalog.catalog import ANYONE, Catalog
 from storage.catalog.database import Database, sqlite_url, with_driver
 from storage.catalog.identities import Identities
 from storage.catalog.jobs import Jobs
-from storage.catalog.outbox import CollectionEvent, Outbox
+from storage.catalog.outbox import NOBODY, CollectionEvent, Outbox
+from storage.catalog.project_shares import ProjectShares, SharedProject
+from storage.catalog.project_urls import ProjectUrls, Submission
+from storage.catalog.projects import Projects, Reader, StoredProject
 from storage.catalog.query_statistics import QueryStatistics, QueryTotals
 from storage.catalog.tables import CollectionState
 from storage.catalog.uploads import Uploads
 
 __all__ = [
     "ANYONE",
+    "NOBODY",
     "Accounts",
     "ApiKeys",
     "Catalog",
@@ -25,10 +29,17 @@ __all__ = [
     "Identities",
     "Jobs",
     "Outbox",
+    "ProjectShares",
+    "ProjectUrls",
+    "Projects",
     "QueryStatistics",
     "QueryTotals",
+    "Reader",
     "RefreshToken",
+    "SharedProject",
     "StoredKey",
+    "StoredProject",
+    "Submission",
     "Uploads",
     "sqlite_url",
     "with_driver",

@@ -11,22 +11,28 @@ from sqlalchemy.orm import Session
 from storage.catalog import outbox
 from storage.catalog.cache import CatalogCache
 from storage.catalog.database import Database
+from storage.catalog.project_tables import ProjectRow
 from storage.catalog.statistics_table import QueryStatisticsRow
 from storage.catalog.tables import CollectionRow, CollectionState
 from vectoray.core.errors import CollectionExists
 from vectoray.core.events import EventType
 from vectoray.core.model import Collection
+from vectoray.core.projects import Project
 
 ANYONE: Final = "*"
 """Stands for every owner in a sequence of owners."""
 
 ACTIVE = CollectionRow.state == CollectionState.ACTIVE.value
 
+# A collection of a project is found through the project alone, whoever asks.
+_OF_NO_PROJECT = CollectionRow.project_id.is_(None)
+
 
 class Catalog:
-    """Collections and their states. Every method is one transaction, durable when it returns.
+    """Collections and their states; `by_id`, `by_name` and `page` leave out those of projects.
 
-    Any method may raise `Unavailable` when the database cannot be reached or refuses a write.
+    Every method is one transaction, durable when it returns. Any method may raise `Unavailable` when the
+    database cannot be reached or refuses a write.
     """
 
     def __init__(self, database: Database) -> None:
@@ -43,16 +49,25 @@ class Catalog:
         """Close the database."""
         await self.database.dispose()
 
-    async def begin_create(self, collection: Collection) -> None:
+    async def begin_create(self, collection: Collection, *, project: Project | None = None) -> None:
         """Reserve the collection's name; the collection becomes visible by `finish_create`.
+
+        Args:
+            collection: What to create.
+            project: The new project whose chunks the collection is for, made with it.
 
         Raises:
             CollectionExists: Its owner has one of that name.
         """
+
+        def work(session: Session) -> None:
+            if project is not None:
+                session.add(ProjectRow.of(project))
+                session.flush()
+            session.add(CollectionRow.of(collection, CollectionState.CREATING))
+
         try:
-            await self.database.write(
-                lambda session: session.add(CollectionRow.of(collection, CollectionState.CREATING))
-            )
+            await self.database.write(work)
         except IntegrityError:
             raise CollectionExists.of(collection.name) from None
 
@@ -116,7 +131,7 @@ class Catalog:
         return await self.database.write(lambda session: session.scalar(statement)) is not None
 
     async def finish_drop(self, collection_id: str) -> None:
-        """Forget a collection whose shards are gone, and note the event.
+        """Forget a collection whose shards are gone, and note the event; and its project, if it is of one.
 
         Nothing happens if it is forgotten already. The event log leaves the end out of a collection whose
         beginning it does not have, since its creation failed.
@@ -132,6 +147,8 @@ class Catalog:
                 session.execute(
                     delete(QueryStatisticsRow).where(QueryStatisticsRow.collection_id == collection_id)
                 )
+                if row.project_id is not None:
+                    session.execute(delete(ProjectRow).where(ProjectRow.id == row.project_id))
 
         await self.database.write(work)
 
@@ -141,9 +158,21 @@ class Catalog:
         rows = await self.database.read(lambda session: session.scalars(statement).all())
         return [(row.to_collection(), CollectionState(row.state)) for row in rows]
 
+    async def active(self) -> list[Collection]:
+        """Every active collection, those of projects as well, oldest first."""
+        statement = select(CollectionRow).where(ACTIVE).order_by(CollectionRow.created_at, CollectionRow.id)
+        rows = await self.database.read(lambda session: session.scalars(statement).all())
+        return [row.to_collection() for row in rows]
+
     async def by_id(self, collection_id: str) -> Collection | None:
         """The active collection with this id."""
         return await self._remembered(collection_id, lambda: self._first(CollectionRow.id == collection_id))
+
+    async def of_project(self, project_id: str) -> Collection | None:
+        """The active collection of a project."""
+        statement = select(CollectionRow).where(CollectionRow.project_id == project_id, ACTIVE)
+        row = await self.database.read(lambda session: session.scalar(statement))
+        return None if row is None else row.to_collection()
 
     async def by_name(
         self, owners: Sequence[str], name: str, *, among: frozenset[str] | None = None
@@ -173,7 +202,7 @@ class Catalog:
 
         ``owners`` and ``among`` are those of `by_name`.
         """
-        condition = and_(belongs_to(owners, among), ACTIVE)
+        condition = and_(belongs_to(owners, among), ACTIVE, _OF_NO_PROJECT)
         if name is not None:
             condition = and_(condition, CollectionRow.name == name)
         items = (
@@ -212,7 +241,7 @@ class Catalog:
     async def _first(
         self, condition: ColumnElement[bool], *order: SQLColumnExpression[Any]
     ) -> Collection | None:
-        statement = select(CollectionRow).where(condition, ACTIVE).order_by(*order).limit(1)
+        statement = select(CollectionRow).where(condition, ACTIVE, _OF_NO_PROJECT).order_by(*order).limit(1)
         row = await self.database.read(lambda session: session.scalar(statement))
         return row.to_collection() if row is not None else None
 

@@ -7,6 +7,7 @@ between the two leaves the row, and the event log does not take it twice.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import time_ns
+from typing import Final
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -15,6 +16,9 @@ from storage.catalog.database import Database
 from storage.catalog.tables import CollectionRow, OutboxRow
 from vectoray.core.events import EventType
 from vectoray.core.model import Collection
+
+NOBODY: Final = ""
+"""Owns, as far as those who follow events are concerned, what belongs to a project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class CollectionEvent:
             ts_ms=int(collection.created_at.timestamp() * 1000),
             collection_id=collection.id,
             collection=collection.name,
-            owner=collection.owner,
+            owner=collection.owner if collection.project_id is None else NOBODY,
             hosts=collection.hosts,
             dimension=collection.dimension,
             metric=collection.metric.value,
@@ -64,7 +68,7 @@ def put(session: Session, kind: EventType | None, row: CollectionRow) -> None:
             ts_ms=time_ns() // 1_000_000,
             collection_id=row.id,
             collection=row.name,
-            owner=row.owner,
+            owner=row.owner if row.project_id is None else NOBODY,
             hosts=list(row.hosts),
             dimension=row.dimension,
             metric=row.metric,

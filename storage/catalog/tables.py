@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, String, Text, text
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -65,6 +65,7 @@ class CollectionRow(Base):
             sqlite_where=text("state != 'dropping'"),
             postgresql_where=text("state != 'dropping'"),
         ),
+        Index("uq_collections_project_id", "project_id", unique=True),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -77,6 +78,7 @@ class CollectionRow(Base):
     hosts: Mapped[list[int]] = mapped_column(JSON)
     embedding_model: Mapped[str | None] = mapped_column(String(255))
     config: Mapped[str | None] = mapped_column(Text)
+    project_id: Mapped[str | None] = mapped_column(String(36), ForeignKey("projects.id"))
     state: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -95,6 +97,7 @@ class CollectionRow(Base):
             hosts=list(collection.hosts),
             embedding_model=collection.embedding_model,
             config=None if collection.config is None else collection.config.decode(),
+            project_id=collection.project_id,
             state=state.value,
             created_at=collection.created_at,
             updated_at=collection.updated_at,
@@ -113,6 +116,7 @@ class CollectionRow(Base):
             hosts=tuple(self.hosts),
             embedding_model=self.embedding_model,
             config=None if self.config is None else self.config.encode(),
+            project_id=self.project_id,
             created_at=self.created_at,
             updated_at=self.updated_at,
         )

@@ -20,7 +20,9 @@ from cluster.local_engine import LocalEngine
 from serve.app import build_app
 from serve.credentials.passwords import Passwords
 from serve.credentials.tokens import Tokens
+from serve.machine import Machine
 from serve.service.limits import CollectionDefaults, Limits
+from serve.service.server_status import Chunking
 from serve.services import Services
 from serve.settings import ServeSettings
 from storage.blobs import Blobs
@@ -105,6 +107,8 @@ def open_services(
                 settings.max_streams_per_user,
             ),
             blobs=Blobs.open(tmp_path / "uploads"),
+            chunking=Chunking(max_chars=900, overlap_chars=100),
+            machine=Machine(tmp_path),
             **quick_credentials(),
             event_log=EventLog.open(events_url),
         )

@@ -31,6 +31,11 @@ def assert_kissvdb_error(response: httpx.Response, status: int, code: str) -> No
     _assert_common(response, body["message"])
 
 
+def assert_webcontent_error(response: httpx.Response, status: int) -> None:
+    """The Web Content envelope, which is Vectory's."""
+    assert_vectory_error(response, status)
+
+
 def _assert_common(response: httpx.Response, message: object) -> None:
     assert isinstance(message, str)
     assert message.endswith(".")

@@ -35,7 +35,15 @@ def seed(url: str) -> Seeded:
         assert answer.status_code == 201
         [collection] = client.get("/api/collections").json()["items"]
         key = client.post("/api/keys", json={"name": "key", "permissions": {}}).json()
+        project = client.post("/api/v1/projects", json={"project_name": "p"}).json()["project_id"]
+        page = {"original_url": "https://example.com/"}
+        url_id = client.post(f"/api/v1/projects/{project}/urls", json=page).json()["url_id"]
+        share = client.post(f"/api/v1/projects/{project}/shares", json={}).json()
         ids = {
+            "project_id": project,
+            "url_id": url_id,
+            "share_id": share["name"].rpartition("/")[2],
+            "token": share["share_token"],
             "collection_name": "docs",
             "collection": "docs",
             "collection_id": collection["id"],

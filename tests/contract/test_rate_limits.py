@@ -9,8 +9,10 @@ import pytest
 
 from cluster.engine import Engine
 from serve.app import build_app
+from serve.machine import Machine
 from serve.service.attempts import AttemptLimits
 from serve.service.limits import CollectionDefaults, Limits
+from serve.service.server_status import Chunking
 from serve.services import RateLimits, Services
 from serve.settings import ServeSettings
 from storage.blobs import Blobs
@@ -41,6 +43,8 @@ async def limited(
                 models=[MODEL],
                 defaults=CollectionDefaults(shards=2, embedding_model=MODEL),
                 limits=Limits(settings.max_dimension, settings.max_batch_points),
+                chunking=Chunking(max_chars=900, overlap_chars=100),
+                machine=Machine(tmp_path),
                 blobs=Blobs.open(tmp_path / "uploads"),
                 rate_limits=rate_limits,
                 event_log=EventLog.open(events_url),

@@ -17,6 +17,9 @@ from vectoray.core.errors import Unavailable
 
 Open = Callable[[], Awaitable[Services]]
 
+# What a family's document has instead of its envelope.
+OTHER_ENVELOPES = {("POST", "/api/v1/projects/{project_id}/urls", "409"): "DuplicateUrl"}
+
 
 class Opening:
     """Counts how often services are opened, and fails the first ``failures`` times."""
@@ -136,7 +139,9 @@ async def test_the_openapi_document_names_every_route_and_envelope(
             described.add((method.upper(), path))
             assert "422" not in operation["responses"]
             for status in ("400", "401", "403", "404", "409", "413", "429", "500", "503"):
-                assert operation["responses"][status]["content"]["application/json"]["schema"] == envelope
+                schema = operation["responses"][status]["content"]["application/json"]["schema"]
+                other = OTHER_ENVELOPES.get((method.upper(), path, status))
+                assert schema == (envelope if other is None else {"$ref": f"#/components/schemas/{other}"})
     routes = {
         (method, route.path.replace(":path}", "}"))
         for route in surface.router.routes

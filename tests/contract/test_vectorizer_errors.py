@@ -418,7 +418,8 @@ async def test_a_fault_of_ours_is_answered_with_the_number_to_find_it_by(
     assert_vectorizer_error(response, 500, "INTERNAL_ERROR")
     assert response.json()["details"] == {"request_id": response.headers["x-request-id"]}
     [line] = [line for line in logs if line["log_level"] == "error"]
-    assert (line["event"], line["path"]) == ("request_crashed", f"{DOCS}/vectors/a")
+    declared = "/api/v1/collections/{collection_name}/vectors/{vector_id:path}"
+    assert (line["event"], line["path"]) == ("request_crashed", declared)
 
 
 async def test_what_a_fault_of_ours_says_is_only_in_the_log(

@@ -13,6 +13,10 @@ VectorayError
     SnapshotNotFound
     ApiKeyNotFound
     JobNotFound
+    UserNotFound
+    ProjectNotFound
+    UrlNotFound             a URL that was not submitted to the project
+    ShareNotFound
   Conflict                  the caller's change contradicts what is there
     CollectionExists
     PointExists
@@ -52,6 +56,7 @@ class ErrorCode(StrEnum):
     SNAPSHOT_NOT_FOUND = "snapshot_not_found"
     API_KEY_NOT_FOUND = "api_key_not_found"
     JOB_NOT_FOUND = "job_not_found"
+    NOT_FOUND = "not_found"
     CONFLICT = "conflict"
     COLLECTION_EXISTS = "collection_exists"
     POINT_EXISTS = "point_exists"
@@ -203,6 +208,50 @@ class JobNotFound(NotFound):
     def of(cls, job_id: str) -> "JobNotFound":
         """Build the message for a job addressed by id."""
         return cls(f"Ingestion job '{job_id[:36]}' does not exist.", {"job_id": job_id[:36]})
+
+
+class UserNotFound(NotFound):
+    """No user with this id."""
+
+    code = ErrorCode.NOT_FOUND
+
+    @classmethod
+    def of(cls, user_id: str) -> "UserNotFound":
+        """Build the message for a user addressed by id."""
+        return cls(f"User '{user_id[:36]}' does not exist.", {"user_id": user_id[:36]})
+
+
+class ProjectNotFound(NotFound):
+    """No such project for this caller."""
+
+    code = ErrorCode.NOT_FOUND
+
+    @classmethod
+    def of(cls, project_id: str) -> "ProjectNotFound":
+        """Build the message for a project addressed by id."""
+        return cls(f"Project '{project_id[:36]}' does not exist.", {"project_id": project_id[:36]})
+
+
+class UrlNotFound(NotFound):
+    """No such URL in the project."""
+
+    code = ErrorCode.NOT_FOUND
+
+    @classmethod
+    def of(cls, url_id: str) -> "UrlNotFound":
+        """Build the message for a URL addressed by id."""
+        return cls(f"URL '{url_id[:36]}' does not exist in this project.", {"url_id": url_id[:36]})
+
+
+class ShareNotFound(NotFound):
+    """No such share of the project."""
+
+    code = ErrorCode.NOT_FOUND
+
+    @classmethod
+    def of(cls, share_id: str) -> "ShareNotFound":
+        """Build the message for a share addressed by id."""
+        return cls(f"Share '{share_id[:36]}' does not exist in this project.", {"share_id": share_id[:36]})
 
 
 class Conflict(VectorayError):

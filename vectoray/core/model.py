@@ -116,6 +116,8 @@ class Collection:
         embedding_model: Turns text into vectors of ``dimension``, if the server has it: otherwise it is what
             the owner says of the vectors. None when nothing is known.
         config: What the owner keeps with the collection, a JSON object as UTF-8 bytes.
+        embedding_model: Turns text into vectors of ``dimension``; None when only vectors are accepted.
+        project_id: The project whose chunks are kept here; None for a collection that is somebody's own.
     """
 
     id: str
@@ -130,6 +132,7 @@ class Collection:
     description: str = ""
     embedding_model: str | None = None
     config: bytes | None = None
+    project_id: str | None = None
 
     @property
     def shards(self) -> int:

@@ -18,12 +18,14 @@ class ModelInfo:
         provider: Who made it.
         dimension: Length of its vectors.
         max_tokens: How much of a text it reads; the rest is ignored.
+        version: Of its weights, as whoever publishes them counts.
     """
 
     name: str
     provider: str
     dimension: int
     max_tokens: int
+    version: str = "1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,14 @@ _ENTRIES = {
     entry.info.name: entry
     for entry in (
         _Entry(
-            ModelInfo("all-MiniLM-L6-v2", provider="sentence-transformers", dimension=384, max_tokens=256),
+            ModelInfo(
+                "all-MiniLM-L6-v2",
+                provider="sentence-transformers",
+                dimension=384,
+                max_tokens=256,
+                # Of the package that brings the weights; pyproject.toml pins it.
+                version="0.1.0",
+            ),
             module="vectoray.embedding.minilm",
         ),
         _Entry(

@@ -17,6 +17,7 @@ STATUS_AND_CODE: dict[ErrorCode, tuple[int, str]] = {
     ErrorCode.SNAPSHOT_NOT_FOUND: (404, "not_found"),
     ErrorCode.API_KEY_NOT_FOUND: (404, "not_found"),
     ErrorCode.JOB_NOT_FOUND: (404, "not_found"),
+    ErrorCode.NOT_FOUND: (404, "not_found"),
     ErrorCode.CONFLICT: (409, "conflict"),
     ErrorCode.COLLECTION_EXISTS: (409, "already_exists"),
     ErrorCode.POINT_EXISTS: (409, "already_exists"),

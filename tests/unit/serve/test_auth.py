@@ -11,7 +11,10 @@ from serve.auth import (
     anonymous,
     bearer_or_api_key,
     header_or_query,
+    share_token_of,
+    token_holder,
 )
+from vectoray.core.accounts import Scope
 from vectoray.core.errors import Unauthenticated
 
 
@@ -58,7 +61,11 @@ def test_a_caller_without_credential_is_local_where_that_is_allowed(access: Acce
 
 
 @pytest.mark.parametrize(
-    ("access", "allowed"), [(Access.CALLER, False), (Access.SIGNED_IN, False), (Access.SIGNED_IN, True)]
+    ("access", "allowed"),
+    [
+        (Access.CALLER, False),
+        *((access, is_local) for access in (Access.SIGNED_IN, Access.SHARED) for is_local in (False, True)),
+    ],
 )
 def test_a_caller_without_credential_is_refused_elsewhere(access: Access, *, allowed: bool) -> None:
     with pytest.raises(Unauthenticated, match="needed"):
@@ -67,3 +74,29 @@ def test_a_caller_without_credential_is_refused_elsewhere(access: Access, *, all
 
 def test_a_credential_does_not_show_its_secret() -> None:
     assert "s3cret" not in repr(Credential(CredentialKind.API_KEY, "s3cret"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "expected"),
+    [
+        ({}, b"", None),
+        ({}, b"status=stored", None),
+        ({"x-share-token": "abc"}, b"", "abc"),
+        ({}, b"status=stored&share_token=a%2Bc", "a+c"),
+        ({}, b"share_token=a&share_token=b", "b"),
+        ({}, b"share_token=", None),
+        ({}, b"no_share_token=a", None),
+        ({}, b"share_token=%ff", "\ufffd"),
+        ({"x-share-token": "abc"}, b"share_token=d", "abc"),
+    ],
+)
+def test_a_share_token_is_a_header_or_in_the_url(
+    headers: dict[str, str], query: bytes, expected: str | None
+) -> None:
+    assert share_token_of(headers, query) == expected
+
+
+def test_who_has_a_share_token_alone_owns_nothing_and_writes_nothing() -> None:
+    holder = token_holder("s3cret")
+    assert (holder.user, holder.scopes, holder.share_token) == ("", frozenset((Scope.READ,)), "s3cret")
+    assert "s3cret" not in repr(holder)

@@ -15,7 +15,9 @@ from serve.app import SURFACES, build_app
 from serve.body import decode_body
 from serve.deps import Caller
 from serve.direct import DirectHandler, direct_handler
+from serve.machine import Machine
 from serve.service.limits import CollectionDefaults, Limits
+from serve.service.server_status import Chunking
 from serve.services import Services
 from serve.settings import ServeSettings
 from serve.surfaces.vectorizer.surface import VECTORIZER
@@ -56,10 +58,10 @@ ROUTES = {route.name: route for route in router.routes if isinstance(route, APIR
 
 
 # One reads a file while it arrives, the other has a body that may be left out; neither is called often.
-THROUGH_FASTAPI = {"upload_file", "reingest_job"}
+THROUGH_FASTAPI = {"upload_file", "reingest_job", "stream", "events"}
 
 
-def test_every_handler_of_every_family_is_called_directly_but_for_two() -> None:
+def test_every_handler_of_every_family_is_called_directly_but_for_few() -> None:
     others = set()
     for surface in SURFACES:
         for route in surface.router.routes:
@@ -94,6 +96,17 @@ def test_strings_in_a_path_need_no_validation() -> None:
         ("/api/collections/a/query", b"[]", 400),
         ("/api/collections/a/query", b'{"top_k": 0}', 400),
         ("/api/collections/a/query", b'{"text": "a"}', 404),
+        ("/api/v1/projects", None, 401),
+        ("/api/v1/projects/p/urls:batch", b'{"urls": []}', 401),
+        ("/api/v1/projects/p/urls:batch", None, 405),
+        ("/api/v1/projects/p/urls/u:reprocess", b"", 401),
+        ("/api/v1/projects/p/urls/u:reprocess?share_token=t", b"", 401),
+        ("/api/v1/projects/p/urls/u?share_token=t", None, 404),
+        ("/api/v1/projects/p/urls?share_token=t&status=x", None, 400),
+        ("/api/v1/projects/p/urls?status=stored", None, 401),
+        ("/api/v1/projects:query?share_token=t", b'{"query": "a"}', 200),
+        ("/api/v1/projects:query", b'{"query": "a"}', 401),
+        ("/api/v1/projects:other", b"{}", 404),
     ],
 )
 async def test_both_ways_answer_alike(
@@ -110,6 +123,8 @@ async def test_both_ways_answer_alike(
             defaults=CollectionDefaults(),
             limits=Limits(),
             blobs=Blobs.open(tmp_path / "uploads"),
+            chunking=Chunking(max_chars=900, overlap_chars=100),
+            machine=Machine(tmp_path),
             **quick_credentials(),
             event_log=EventLog.open(f"sqlite:///{tmp_path / 'events.db'}"),
         )

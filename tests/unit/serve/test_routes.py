@@ -13,6 +13,12 @@ PATHS = [
     "/collections/{name}/vectors/{vector:path}",
     "/collections/{name}/search",
     "/other/{one}/{two}",
+    "/things:count",
+    "/things/{thing}:again",
+    "/things/{thing}:again/{part}",
+    "/things/{thing}",
+    "/things/{thing}/parts:batch",
+    "/things/{thing}/parts",
 ]
 TABLE = RouteTable(("GET", path, path) for path in PATHS)
 
@@ -42,6 +48,20 @@ TABLE = RouteTable(("GET", path, path) for path in PATHS)
         "/other/1/2",
         "/other/1",
         "/nothing",
+        "/things:count",
+        "/things:other",
+        "/things",
+        "/things/a",
+        "/things/a:again",
+        "/things/a:b:again",
+        "/things/:again",
+        "/things/a:again:again",
+        "/things/a:againx",
+        "/things/a:again/x",
+        "/things/a/parts",
+        "/things/a/parts:batch",
+        "/things/a:again/parts",
+        "/things/a/parts:other",
     ],
 )
 def test_a_path_has_the_handler_and_values_that_starlette_finds(path: str) -> None:
@@ -67,6 +87,15 @@ def test_a_segment_written_out_beats_a_name_that_was_declared_before() -> None:
     assert table.find("GET", "/a/b") == ("written", {})
     assert table.find("POST", "/a/b") == ("post", {"x": "b"})
     assert table.find("GET", "/a/c") == ("named", {"x": "c"})
+
+
+def test_a_verb_beats_a_name_that_was_declared_before() -> None:
+    table = RouteTable(
+        [("GET", "/a/{x}", "named"), ("POST", "/a/{x}:go", "verb"), ("POST", "/a/b:go", "written")]
+    )
+    assert table.find("POST", "/a/c:go") == ("verb", {"x": "c"})
+    assert table.find("POST", "/a/b:go") == ("written", {})
+    assert table.find("GET", "/a/c:go") == ("named", {"x": "c:go"})
 
 
 def test_a_way_that_ends_nowhere_is_left_again() -> None:

@@ -35,6 +35,7 @@ from serve.service.uploads import IncomingFile, UploadService
 from serve.services import Services
 from storage.blobs import Blobs
 from storage.catalog import ApiKeys, Catalog, Jobs, QueryStatistics, Uploads
+from tests.unit.serve.service import test_project_rights
 from tests.unit.storage.catalog.test_catalog import collection, made
 from vectoray.core.accounts import Scope
 from vectoray.core.errors import PermissionDenied
@@ -183,7 +184,7 @@ def cases(table: dict[type, dict[str, tuple[Any, ...]]]) -> list[Any]:
 
 def test_every_service_is_known_here() -> None:
     services = {hint for hint in get_type_hints(Services).values() if str(hint).endswith("Service'>")}
-    assert services == READS.keys() | OF_ONESELF
+    assert services == READS.keys() | OF_ONESELF | test_project_rights.SERVICES
 
 
 @pytest.mark.parametrize("service", READS)

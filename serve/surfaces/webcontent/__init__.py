@@ -1,0 +1,1 @@
+"""The Web Content API, under /api/v1/users, auth, projects, shared-projects and system."""
