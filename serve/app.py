@@ -18,6 +18,7 @@ from serve.services import Services, ServicesOnDemand
 from serve.settings import ServeSettings
 from serve.surface import MountedApp, Surface, document_of, mount
 from serve.surfaces.kissvdb.surface import KISSVDB
+from serve.surfaces.mcp.surface import MCP
 from serve.surfaces.vectorizer.surface import VECTORIZER
 from serve.surfaces.vectory.surface import VECTORY
 from serve.surfaces.webcontent.surface import WEBCONTENT
@@ -60,7 +61,9 @@ def build_app(
         admission=Admission(settings.max_concurrent_requests),
         services=services,
     )
-    families = [_guarded(family, rules) for family, _ in mounted]
+    # It is no API of REST: what it offers, a client learns from itself.
+    tools, _ = mount(MCP, anonymous_allowed=anonymous_allowed)
+    families = [_guarded(family, rules) for family in (*(family for family, _ in mounted), tools)]
     # Documentation and liveness need no services, and are answered however busy the families are.
     house = _guarded(mount_house(documents), replace(rules, admission=None, services=None))
     return _Dispatcher([*families, house], services)

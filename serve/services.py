@@ -31,6 +31,7 @@ from serve.service.items import ItemService
 from serve.service.jobs import JobService
 from serve.service.limits import CollectionDefaults, Limits
 from serve.service.open_streams import OpenStreams
+from serve.service.passages import PassageService
 from serve.service.points import PointService
 from serve.service.project_chunks import ProjectChunkService
 from serve.service.project_shares import ProjectShareService
@@ -86,6 +87,7 @@ class Services:
 
     collections: CollectionService
     points: PointService
+    passages: PassageService
     sources: SourceService
     items: ItemService
     search: SearchService
@@ -156,6 +158,7 @@ class Services:
         collections = CollectionService(catalog, engine, limits, defaults, completion, models, relay)
         statistics = QueryStatistics(catalog.database)
         query_counts = QueryCounts(statistics)
+        points = PointService(catalog, engine, limits)
         counters = HitCounters(rate_limits.redis_url)
         attempts = Attempts(counters, rate_limits.attempts)
         account_service = AccountService(accounts, passwords, tokens, attempts)
@@ -167,7 +170,8 @@ class Services:
         events = EventService(EventFeed(event_log))
         return cls(
             collections=collections,
-            points=PointService(catalog, engine, limits),
+            points=points,
+            passages=PassageService(points),
             sources=SourceService(catalog, engine),
             search=SearchService(catalog, engine, embedder, models, query_counts),
             items=ItemService(catalog, engine, limits),

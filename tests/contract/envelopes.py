@@ -45,3 +45,14 @@ def _assert_common(response: httpx.Response, message: object) -> None:
         assert inside not in response.text
     assert ("www-authenticate" in response.headers) == (response.status_code == 401)
     assert ("retry-after" in response.headers) == (response.status_code in (429, 503))
+
+
+def assert_mcp_error(response: httpx.Response, status: int, code: int = -32600) -> None:
+    """A JSON-RPC error that answers no message in particular."""
+    assert response.headers["content-type"] == "application/json", response.text
+    body = response.json()
+    assert response.status_code == status, body
+    assert body.keys() == {"jsonrpc", "id", "error"}
+    assert (body["jsonrpc"], body["id"], body["error"]["code"]) == ("2.0", None, code)
+    assert body["error"].keys() <= {"code", "message", "data"}
+    _assert_common(response, body["error"]["message"])

@@ -134,7 +134,7 @@ async def not_refused(
 ) -> list[str]:
     """The methods that let the caller do something."""
     passed = []
-    for case in cases(*TABLES):
+    for case in cases(*tables):
         try:
             await world.call(case, caller)
         except error:

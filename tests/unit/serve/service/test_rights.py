@@ -25,6 +25,7 @@ from serve.service.jobs import JobService
 from serve.service.limits import CollectionDefaults, Limits
 from serve.service.open_streams import OpenStreams
 from serve.service.ownership import ByName
+from serve.service.passages import PassageService
 from serve.service.points import NewPoints, PointChange, PointService
 from serve.service.search import HybridRequest, SearchRequest, SearchService, TextEmbedder
 from serve.service.sign_in import SignInService
@@ -75,6 +76,7 @@ async def catalog(database_url: str) -> AsyncIterator[Catalog]:
 READS: dict[type, dict[str, tuple[Any, ...]]] = {
     CollectionService: {"describe": (DOCS,), "page": ()},
     PointService: {"get": (DOCS, "a"), "page": (DOCS,), "export": (DOCS,)},
+    PassageService: {"read": (DOCS, "a")},
     SearchService: {
         "search": (DOCS, SearchRequest(vector=VECTOR)),
         "hybrid": (DOCS, HybridRequest(vector=VECTOR)),
@@ -104,6 +106,7 @@ WRITES: dict[type, dict[str, tuple[Any, ...]]] = {
         "delete_many": (DOCS, ["a"]),
         "delete_matching": (DOCS, Eq(("a",), 1)),
     },
+    PassageService: {},
     SourceService: {"delete": (DOCS, "a.pdf"), "merge": (DOCS, "a.pdf", {})},
     SearchService: {},
     EventService: {},
@@ -131,6 +134,7 @@ OF_ONESELF: set[type] = {AccountService, SignInService, HealthService}
 ABOUT_THE_SERVER: dict[type, set[str]] = {SystemService: {"info"}}
 OPTIONS: dict[tuple[type, str], dict[str, Any]] = {
     (PointService, "page"): {"limit": 1},
+    (PassageService, "read"): {"around": 1},
     (CollectionService, "change"): {"name": "k", "description": None},
     (JobService, "page"): {"limit": 1},
     (JobService, "points"): {"skip": 0, "limit": 1},
@@ -146,6 +150,7 @@ def method(service: type, name: str, catalog: Catalog) -> Callable[..., Awaitabl
     services: dict[type, object] = {
         CollectionService: collections,
         PointService: PointService(catalog, engine, limits),
+        PassageService: PassageService(PointService(catalog, engine, limits)),
         SourceService: SourceService(catalog, engine),
         SearchService: SearchService(
             catalog, engine, cast("TextEmbedder", engine), [], cast("QueryCounts", engine)

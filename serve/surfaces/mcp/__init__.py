@@ -1,0 +1,1 @@
+"""The Model Context Protocol: collections as tools for language models."""
