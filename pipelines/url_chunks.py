@@ -77,11 +77,26 @@ async def read_chunks(engine: Engine, collection: Collection, url_id: str) -> li
     return sorted(points, key=lambda point: (point.chunk_index or 0, point.id))
 
 
+async def read_neighbours(
+    engine: Engine, collection: Collection, chunk: Point, *, around: int
+) -> list[Point]:
+    """Up to ``around`` chunks on either side of a URL's chunk, by their place in it."""
+    url_id, index = url_of(chunk), index_of(chunk)
+    places = [place for place in range(max(0, index - around), index + around + 1) if place != index]
+    found = await engine.get(collection, [chunk_id(url_id, place) for place in places])
+    return [point for point in found if point is not None]
+
+
 def chunk_id(url_id: str, index: int) -> str:
     """The id of a URL's chunk."""
     return str(uuid.uuid5(_NAMESPACE, f"{url_id}#{index}"))
 
 
-def url_of(hit: Hit) -> str:
-    """The id of the URL that a chunk was found in."""
-    return str(orjson.loads(hit.payload)["url_id"])
+def url_of(chunk: Hit | Point) -> str:
+    """The id of the URL that a chunk is from."""
+    return str(orjson.loads(chunk.payload)["url_id"])
+
+
+def index_of(chunk: Hit | Point) -> int:
+    """The place of a chunk in its URL, from 0."""
+    return int(orjson.loads(chunk.payload)["chunk_index"])

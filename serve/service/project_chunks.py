@@ -1,4 +1,4 @@
-"""Reads the chunks of a URL, and finds those of several projects that answer a question."""
+"""Reads the chunks of a URL, all or some, and finds those of several projects that answer a question."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 from cluster.engine import Engine
 from cluster.fan_out import fan_out
-from pipelines.url_chunks import read_chunks, url_of
+from pipelines.url_chunks import index_of, read_chunks, read_neighbours, url_of
 from serve.auth import Principal
-from serve.service.project_rights import find_project, find_projects
+from serve.service.passages import Passage
+from serve.service.project_rights import canonical, find_project, find_projects
 from serve.service.project_urls import find_url
 from serve.service.search import TextEmbedder
 from storage.catalog import Projects, ProjectUrls, StoredProject
 from vectoray.core.accounts import Scope
-from vectoray.core.errors import InvalidRequest
+from vectoray.core.errors import ChunkNotFound, InvalidRequest
 from vectoray.core.model import Collection, FloatVector, Hit, Point, SearchQuery
 from vectoray.core.projects import ProjectUrl
 from vectoray.core.vectors import check_vector
@@ -28,6 +29,14 @@ class UrlChunks:
 
     url: ProjectUrl
     chunks: Sequence[Point]
+
+
+@dataclass(frozen=True, slots=True)
+class UrlPassage:
+    """A chunk of a URL, and its neighbours there."""
+
+    url: ProjectUrl
+    passage: Passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,36 @@ class ProjectChunkService:
         found = await find_project(self.projects, caller, project_id, Scope.READ)
         url = await find_url(self.urls, found.project.id, url_id)
         return UrlChunks(url, await read_chunks(self.engine, found.collection, url.id))
+
+    async def read(self, caller: Principal, project_id: str, chunk_id: str, *, around: int) -> UrlPassage:
+        """One chunk with its neighbours.
+
+        Args:
+            caller: Who asks.
+            project_id: Which project.
+            chunk_id: Which chunk of it.
+            around: How many to read before it, and how many after it.
+
+        Raises:
+            ChunkNotFound: The project has none with this id.
+        """
+        found = await find_project(self.projects, caller, project_id, Scope.READ)
+        [chunk] = await self.engine.get(found.collection, [canonical(chunk_id)])
+        if chunk is None:
+            raise ChunkNotFound.of(chunk_id)
+        url = (await self.urls.find([url_of(chunk)])).get(url_of(chunk))
+        if url is None:
+            # The project was deleted meanwhile.
+            raise ChunkNotFound.of(chunk_id)
+        neighbours = await read_neighbours(self.engine, found.collection, chunk, around=around)
+        return UrlPassage(
+            url,
+            Passage(
+                chunk,
+                before=[one for one in neighbours if index_of(one) < index_of(chunk)],
+                after=[one for one in neighbours if index_of(one) > index_of(chunk)],
+            ),
+        )
 
     async def query(
         self, caller: Principal, question: str, project_ids: Sequence[str] | None, *, top_k: int

@@ -1,5 +1,6 @@
 """Creates, shows, renames and deletes projects."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -10,7 +11,7 @@ from serve.service.completion import Completion
 from serve.service.event_relay import EventRelay
 from serve.service.lifecycle import create_collection, drop_collection
 from serve.service.limits import CollectionDefaults
-from serve.service.project_rights import find_project, require_projects
+from serve.service.project_rights import find_project, find_projects, require_projects
 from storage.catalog import Catalog, Projects
 from vectoray.core.accounts import Scope
 from vectoray.core.errors import InvalidRequest, ProjectNotFound, Unavailable
@@ -71,6 +72,11 @@ class ProjectService:
         """The caller's own projects, oldest first."""
         require_projects(caller, Scope.READ)
         return await self.projects.of_user(caller.user)
+
+    async def readable(self, caller: Principal, *, skip: int, limit: int) -> tuple[Sequence[Project], int]:
+        """Some of the projects that the caller may read, oldest first, and how many there are in all."""
+        found = await find_projects(self.projects, caller, None, Scope.READ)
+        return [one.project for one in found[skip : skip + limit]], len(found)
 
     async def get(self, caller: Principal, project_id: str) -> Project:
         """One project.

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import pytest
 from mcp_types.version import KNOWN_PROTOCOL_VERSIONS
 from starlette.types import ASGIApp
 
+from pipelines.url_chunks import chunk_id
 from serve.app import build_app
-from serve.services import Services
 from serve.settings import ServeSettings
 from serve.surfaces.mcp.errors import STATUS
 from serve.surfaces.mcp.tools import TOOLS
 from tests.contract.conftest import running
 from tests.contract.mcp_client import URL, connected, text_of
+from tests.contract.web_site import Open, Opened, Site, User
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api" / "mcp.md").read_text()
 
@@ -25,7 +27,14 @@ SECTION = re.compile(r"^### `(\w+)`\n(.*?)(?=^##)", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```(json|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ARGUMENT = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)
 SCORE = re.compile(r"score \d\.\d{4}")
-DIFFERS = {"dimension", "updated_at", "score", "collection_id"}
+DIFFERS = {"dimension", "created_at", "updated_at", "score"}
+
+COLLECTION = "3f2b8c1e-5d47-4a7e-9c55-0d6f1a2b3c4d"
+PROJECT = "b7e0a6c2-91d3-4f58-8a1e-2c4d6f8a0b13"
+PIECES = {
+    "0a9c7e52-3b1d-5f64-9e8a-7c6b5d4e3f21": "A tide is made by the moon.",
+    "d4f6b8a0-1c2e-5a3b-8d4f-6e7a9b0c1d2e": "Boats go by the clock.",
+}
 
 CHUNKS = {
     "6d0c1ee4-62c5-5a3b-a7f5-1b2f6a8f3c11": "An insert that was answered is on the disk.",
@@ -33,22 +42,39 @@ CHUNKS = {
 }
 
 
-@pytest.fixture
-def app(settings: ServeSettings, open_services: Callable[[], Awaitable[Services]]) -> ASGIApp:
-    return build_app(settings, open_services=open_services, anonymous_allowed=True)
+@dataclass(frozen=True)
+class Shown:
+    """Who has what the page shows, and the ids that it has in this run."""
+
+    app: ASGIApp
+    who: User
+    ids: dict[str, str]
+
+    def here(self, text: str) -> str:
+        """``text`` of the page with the ids of this run."""
+        for shown, own in self.ids.items():
+            text = text.replace(shown, own)
+        return text
 
 
 @pytest.fixture
-async def notes(app: ASGIApp) -> AsyncIterator[str]:
-    """The UUID of the collection that the page asks."""
+async def shown(settings: ServeSettings, open_services: Open) -> AsyncIterator[Shown]:
+    opened = Opened(open_services)
+    app = build_app(settings, open_services=opened, anonymous_allowed=True)
     async with running(app) as rest:
+        site = Site(rest, opened)
+        who = await site.sign_up("ann")
+        project = await site.project(who, "Sea")
+        url_id = await site.submit(who, project, "https://example.com/tides")
+        await site.store(url_id, *PIECES.values())
+        pieces = {piece: chunk_id(url_id, index) for index, piece in enumerate(PIECES)}
         await rest.post("/api/v1/collections", json={"name": "notes", "dimension": 3, "metric": "cosine"})
         rows = [
             {"id": chunk_id, "vector": [1, 1, 0], "payload": _payload(index, text)}
             for index, (chunk_id, text) in enumerate(CHUNKS.items())
         ]
         await rest.post("/api/v1/collections/notes/vectors", json={"vectors": rows})
-        yield await _id_of(rest)
+        yield Shown(app, who, {COLLECTION: await _id_of(rest), PROJECT: project, **pieces})
 
 
 def _payload(index: int, text: str) -> dict[str, Any]:
@@ -75,17 +101,12 @@ def same(shown: Any, got: Any, key: str = "") -> bool:
 
 
 @pytest.mark.parametrize("name", [tool.name for tool in TOOLS])
-async def test_every_tool_answers_as_the_page_shows(app: ASGIApp, notes: str, name: str) -> None:
-    (_, arguments), (_, structured), (_, words) = BLOCK.findall(sections()[name])
-    shown = json.loads(structured)
-    shown_id = shown["collections"][0]["id"] if "collections" in shown else notes
-    if "collections" in shown:
-        shown["collections"][0]["id"] = notes
-    async with connected(app) as client:
+async def test_every_tool_answers_as_the_page_shows(shown: Shown, name: str) -> None:
+    (_, arguments), (_, structured), (_, words) = BLOCK.findall(shown.here(sections()[name]))
+    async with connected(shown.app, headers=shown.who.headers) as client:
         result = await client.call_tool(name, json.loads(arguments))
-    assert same(shown, result.structured_content), result.structured_content
-    told = SCORE.sub("score", words.strip().replace(shown_id, notes))
-    assert SCORE.sub("score", text_of(result)) == told
+    assert same(json.loads(structured), result.structured_content), result.structured_content
+    assert SCORE.sub("score", text_of(result)) == SCORE.sub("score", words.strip())
 
 
 def test_every_tool_and_argument_is_on_the_page() -> None:
@@ -100,7 +121,7 @@ def test_every_revision_and_status_is_on_the_page() -> None:
     )
 
 
-async def test_the_configuration_on_the_page_leads_to_a_server(app: ASGIApp, notes: str) -> None:
+def test_the_configuration_on_the_page_leads_to_a_server() -> None:
     [server] = json.loads(BLOCK.findall(PAGE)[0][1])["mcpServers"].values()
     assert (server["type"], httpx.URL(server["url"]).path) == ("http", httpx.URL(URL).path)
     assert list(server["headers"]) == ["Authorization"]

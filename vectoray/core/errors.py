@@ -16,6 +16,7 @@ VectorayError
     UserNotFound
     ProjectNotFound
     UrlNotFound             a URL that was not submitted to the project
+    ChunkNotFound           a piece of a page that the project does not hold
     ShareNotFound
   Conflict                  the caller's change contradicts what is there
     CollectionExists
@@ -241,6 +242,17 @@ class UrlNotFound(NotFound):
     def of(cls, url_id: str) -> "UrlNotFound":
         """Build the message for a URL addressed by id."""
         return cls(f"URL '{url_id[:36]}' does not exist in this project.", {"url_id": url_id[:36]})
+
+
+class ChunkNotFound(NotFound):
+    """No such chunk in the project."""
+
+    code = ErrorCode.NOT_FOUND
+
+    @classmethod
+    def of(cls, chunk_id: str) -> "ChunkNotFound":
+        """Build the message for a chunk addressed by id."""
+        return cls(f"Chunk '{chunk_id[:36]}' does not exist in this project.", {"chunk_id": chunk_id[:36]})
 
 
 class ShareNotFound(NotFound):

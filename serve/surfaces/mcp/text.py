@@ -44,6 +44,44 @@ def of_reading(answer: wire.ReadResult) -> str:
     )
 
 
+def of_projects(answer: wire.ProjectList) -> str:
+    """One line for each project."""
+    if not answer.projects:
+        return f"No projects here; there are {answer.total} in all."
+    lines = [f"{len(answer.projects)} of {answer.total} projects, oldest first."]
+    for one in answer.projects:
+        shared = ", shared by somebody else" if one.shared else ""
+        lines.append(f"- {one.project_name} (id {one.project_id}){shared}")
+    return "\n".join(lines)
+
+
+def of_project_search(answer: wire.ProjectSearchResults) -> str:
+    """Each chunk under a line that says which it is."""
+    if not answer.results:
+        return "Nothing in the projects answers that."
+    count = "1 chunk" if len(answer.results) == 1 else f"{len(answer.results)} chunks"
+    blocks = [f"{count}, best first."]
+    for place, found in enumerate(answer.results, 1):
+        title = f"{place}. id {found.chunk_id}, project {found.project_id}, score {found.score:.4f}"
+        blocks.append(_block(f"{title}, from {found.url}", found.content, {}))
+    return "\n\n".join(blocks)
+
+
+def of_project_reading(answer: wire.ProjectReadResult) -> str:
+    """The chunk among its neighbours, in the order of the page."""
+    chunks = [
+        *(("Before", chunk) for chunk in answer.before),
+        ("Chunk", answer.chunk),
+        *(("After", chunk) for chunk in answer.after),
+    ]
+    return "\n\n".join(
+        _block(
+            f"{word}: id {chunk.chunk_id}, number {chunk.chunk_index}, from {answer.url}", chunk.content, {}
+        )
+        for word, chunk in chunks
+    )
+
+
 def _neighbours(word: str, chunks: Iterable[wire.Chunk]) -> Iterable[str]:
     return (_block(_title(word, chunk), chunk.text, {}) for chunk in chunks)
 

@@ -78,6 +78,34 @@ async def read_chunk(arguments: wire.ReadChunk, caller: Principal, services: Ser
     return translate.read_result(passage)
 
 
+async def list_projects(
+    arguments: wire.ListProjects, caller: Principal, services: Services
+) -> wire.ProjectList:
+    """The caller's own projects, and those that others shared with them."""
+    projects, total = await services.projects.readable(caller, skip=arguments.skip, limit=arguments.limit)
+    return translate.project_list(projects, total, reader=caller.user)
+
+
+async def search_projects(
+    arguments: wire.SearchProjects, caller: Principal, services: Services
+) -> wire.ProjectSearchResults:
+    """The chunks of several projects that are closest in meaning to a text."""
+    hits = await services.project_chunks.query(
+        caller, arguments.query, arguments.project_ids, top_k=arguments.top_k
+    )
+    return translate.project_search_results(hits)
+
+
+async def read_project_chunk(
+    arguments: wire.ReadProjectChunk, caller: Principal, services: Services
+) -> wire.ProjectReadResult:
+    """One chunk of a project, and those around it."""
+    passage = await services.project_chunks.read(
+        caller, arguments.project_id, arguments.chunk_id, around=arguments.neighbours
+    )
+    return translate.project_read_result(passage)
+
+
 TOOLS: tuple[Tool[Any, Any], ...] = (
     Tool(
         name="list_collections",
@@ -116,5 +144,41 @@ TOOLS: tuple[Tool[Any, Any], ...] = (
         result=wire.ReadResult,
         run=read_chunk,
         as_text=text.of_reading,
+    ),
+    Tool(
+        name="list_projects",
+        title="List projects",
+        description=(
+            "List the projects that can be searched, the caller's own and those shared with them, with their "
+            "names and ids. A project holds the text of web pages."
+        ),
+        arguments=wire.ListProjects,
+        result=wire.ProjectList,
+        run=list_projects,
+        as_text=text.of_projects,
+    ),
+    Tool(
+        name="search_projects",
+        title="Search projects",
+        description=(
+            "Find the pieces of web pages, in one project, several or all, that are closest in meaning to a "
+            "text. Use it to answer questions from these pages, and cite the URL of what you use."
+        ),
+        arguments=wire.SearchProjects,
+        result=wire.ProjectSearchResults,
+        run=search_projects,
+        as_text=text.of_project_search,
+    ),
+    Tool(
+        name="read_project_chunk",
+        title="Read a chunk of a project",
+        description=(
+            "Read one piece of a web page in a project by its id. Ask for neighbours to read what stands "
+            "before and after it on the page, when a search result is cut off or lacks context."
+        ),
+        arguments=wire.ReadProjectChunk,
+        result=wire.ProjectReadResult,
+        run=read_project_chunk,
+        as_text=text.of_project_reading,
     ),
 )

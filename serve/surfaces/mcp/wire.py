@@ -19,6 +19,13 @@ CollectionAddress = Annotated[
 ChunkId = Annotated[
     str, Field(min_length=1, max_length=512, description="Id of the chunk, as 'search' gives it.")
 ]
+ProjectId = Annotated[
+    str, Field(min_length=1, max_length=36, description="Id of the project, as 'list_projects' gives it.")
+]
+Neighbours = Annotated[
+    int, Field(ge=0, le=5, description="How many chunks to read before and after it, of the same source.")
+]
+Skip = Annotated[int, Field(ge=0, le=2**31 - 1, description="How many to leave out first.")]
 TopK = Annotated[int, Field(ge=1, le=100, description="Most results.")]
 
 
@@ -34,7 +41,7 @@ class ListCollections(Arguments):
     name: Annotated[
         str | None, Field(max_length=255, description="Only the collection of exactly this name.")
     ] = None
-    skip: Annotated[int, Field(ge=0, le=2**31 - 1, description="How many to leave out first.")] = 0
+    skip: Skip = 0
     limit: Annotated[int, Field(ge=1, le=100, description="Most collections.")] = 50
 
 
@@ -65,14 +72,47 @@ class ReadChunk(Arguments):
 
     collection: CollectionAddress
     id: ChunkId
-    neighbours: Annotated[
-        int,
+    neighbours: Neighbours = 0
+
+
+class ListProjects(Arguments):
+    """Which projects to list."""
+
+    skip: Skip = 0
+    limit: Annotated[int, Field(ge=1, le=100, description="Most projects.")] = 50
+
+
+class SearchProjects(Arguments):
+    """A question to several projects."""
+
+    query: Annotated[
+        str,
         Field(
-            ge=0,
-            le=5,
-            description="How many chunks to read before and after it, of the same source.",
+            min_length=1,
+            max_length=10_000,
+            description="What to look for, in natural language. Meaning counts, not the exact words.",
         ),
-    ] = 0
+    ]
+    project_ids: Annotated[
+        list[ProjectId] | None,
+        Field(
+            min_length=1,
+            max_length=100,
+            description="Where to look; left out: every project that 'list_projects' gives.",
+        ),
+    ] = None
+    top_k: TopK = 5
+
+
+class ReadProjectChunk(Arguments):
+    """Which chunk of a project to read."""
+
+    project_id: ProjectId
+    chunk_id: Annotated[
+        str,
+        Field(min_length=1, max_length=36, description="Id of the chunk, as 'search_projects' gives it."),
+    ]
+    neighbours: Neighbours = 0
 
 
 class CollectionSummary(BaseModel):
@@ -129,6 +169,58 @@ class ReadResult(BaseModel):
     chunk: Chunk
     before: list[Chunk]
     after: list[Chunk]
+
+
+class ProjectSummary(BaseModel):
+    """A project."""
+
+    project_id: str
+    project_name: str
+    shared: Annotated[
+        bool, Field(description="Whether it is somebody else's, who shared it with the caller.")
+    ]
+    created_at: AwareDatetime
+
+
+class ProjectList(BaseModel):
+    """Some projects, oldest first, and how many there are."""
+
+    projects: list[ProjectSummary]
+    total: int
+
+
+class FoundProjectChunk(BaseModel):
+    """A piece of a web page that answers the question."""
+
+    content: str
+    url: Annotated[str, Field(description="The page it is from.")]
+    chunk_id: str
+    project_id: str
+    score: Annotated[float, Field(description="Cosine; higher is better.")]
+
+
+class ProjectSearchResults(BaseModel):
+    """Chunks of all projects that were searched, best first."""
+
+    results: list[FoundProjectChunk]
+
+
+class ProjectChunk(BaseModel):
+    """A piece of a web page."""
+
+    chunk_id: str
+    content: str
+    chunk_index: Annotated[int, Field(description="Its place in the page, from 0.")]
+
+
+class ProjectReadResult(BaseModel):
+    """A piece of a web page, and those around it in the order of the page."""
+
+    project_id: str
+    url: Annotated[str, Field(description="The page they are from.")]
+    chunk: ProjectChunk
+    before: list[ProjectChunk]
+    after: list[ProjectChunk]
 
 
 class ErrorBody(BaseModel):

@@ -33,7 +33,7 @@ from vectoray.embedding import ModelInfo
 __all__ = ["ann", "bob", "catalog"]
 
 MODEL = ModelInfo("m", "tests", dimension=3, max_tokens=8)
-P, U = "the project", "the URL"
+P, U, C = "the project", "the URL", str(uuid4())
 Methods = dict[type, dict[str, tuple[Any, ...]]]
 Case = tuple[type, str, tuple[Any, ...]]
 
@@ -41,7 +41,7 @@ Case = tuple[type, str, tuple[Any, ...]]
 READS: Methods = {
     ProjectService: {"get": (P,)},
     ProjectUrlService: {"of_project": (P, None), "get": (P, U)},
-    ProjectChunkService: {"of_url": (P, U), "query": ("a", [P])},
+    ProjectChunkService: {"of_url": (P, U), "query": ("a", [P]), "read": (P, C)},
 }
 CHANGES: Methods = {
     ProjectUrlService: {
@@ -56,10 +56,14 @@ CHANGES: Methods = {
     },
     ProjectService: {"rename": (P, "new"), "delete": (P,)},
 }
-OWN_READS: Methods = {ProjectService: {"list": ()}, ProjectShareService: {"shared_with_caller": ()}}
+OWN_READS: Methods = {
+    ProjectService: {"list": (), "readable": ()},
+    ProjectShareService: {"shared_with_caller": ()},
+}
 OWN_CHANGES: Methods = {ProjectService: {"create": ("new",)}}
 OF_THE_SERVER: Methods = {ServerStatusService: {"model": (), "status": ()}}
 FOR_EVERYBODY: Methods = {ProjectShareService: {"open": ()}}
+OPTIONS = {"query": {"top_k": 1}, "read": {"around": 1}, "readable": {"skip": 0, "limit": 1}}
 TABLES = (READS, CHANGES, OWN_READS, OWN_CHANGES, OF_THE_SERVER, FOR_EVERYBODY)
 SERVICES = {service for table in TABLES for service in table}
 
@@ -89,7 +93,7 @@ class World:
         """Call a method; that it gets as far as the engine is as good as an answer."""
         service, name, arguments = case
         method: Callable[..., Awaitable[Any]] = getattr(self._services[service], name)
-        options = {"top_k": 1} if name == "query" else {}
+        options = OPTIONS.get(name, {})
         with suppress(Reached):
             await method(caller, *map(self._own, arguments), **options)
 
