@@ -35,11 +35,11 @@ def scored(metric: str) -> dict[str, float]:
     return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
 
 
-async def found(user: User, path: str, body: Mapping[str, Any]) -> dict[str, float]:
-    """Id -> score, in the order of the answer."""
+async def found(user: User, path: str, body: Mapping[str, Any], key: str) -> dict[str, float]:
+    """Id -> score, in the order of the answer, which has the hits at ``key``."""
     response = await user.send("POST", path, body)
     assert response.status_code == 200, response.text
-    return {hit["id"]: hit["score"] for hit in response.json()["results"]}
+    return {hit["id"]: hit["score"] for hit in response.json()[key]}
 
 
 @pytest.mark.parametrize("metric", ["cosine", "dot_product", "euclidean"])
@@ -47,12 +47,12 @@ async def test_every_family_finds_the_same(user: User, metric: str) -> None:
     path = await user.collection("docs", distance_metric=metric)
     await user.insert(path, *({"id": name, "vector": vector} for name, vector in VECTORS.items()))
     searches = {
-        f"{path}/query": {"vector": QUERY, "top_k": 10},
-        "/api/v1/collections/docs/search": {"vector": QUERY, "limit": 10},
-        "/v1/vector/docs/search": {"vector": QUERY, "k": 10},
+        f"{path}/query": ({"vector": QUERY, "top_k": 10}, "results"),
+        "/api/v1/collections/docs/search": ({"vector": QUERY, "limit": 10}, "results"),
+        "/v1/vector/docs/search": ({"vector": QUERY, "k": 10}, "hits"),
     }
     wanted = scored(metric)
-    for url, body in searches.items():
-        answer = await found(user, url, body)
+    for url, (body, key) in searches.items():
+        answer = await found(user, url, body, key)
         assert list(answer) == list(wanted), url
         assert answer == pytest.approx(wanted, abs=1e-5), url
