@@ -23,7 +23,7 @@ from serve.service.projects import ProjectService
 from serve.service.search import TextEmbedder
 from serve.service.server_status import Chunking, Embedding, ModelProbe, ServerStatusService
 from storage.catalog import Accounts, Catalog, Projects, ProjectShares, ProjectUrls
-from tests.unit.serve.service.test_rights import Reached, UntouchedEngine
+from tests.unit.serve.service.untouched import Reached, UntouchedEngine
 from tests.unit.storage.catalog.test_project_urls import new
 from tests.unit.storage.catalog.test_projects import TOKEN, ann, bob, catalog, made, share
 from vectoray.core.accounts import Scope, User

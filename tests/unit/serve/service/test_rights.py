@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NoReturn, cast, get_type_hints
+from typing import Any, cast, get_type_hints
 
 import numpy as np
 import pytest
@@ -37,6 +37,7 @@ from serve.services import Services
 from storage.blobs import Blobs
 from storage.catalog import ApiKeys, Catalog, Jobs, QueryStatistics, Uploads
 from tests.unit.serve.service import test_project_rights
+from tests.unit.serve.service.untouched import Reached, UntouchedEngine
 from tests.unit.storage.catalog.test_catalog import collection, made
 from vectoray.core.accounts import Scope
 from vectoray.core.errors import PermissionDenied
@@ -49,20 +50,6 @@ DOCS = ByName("docs")
 VECTOR = np.ones(3, dtype=np.float32)
 JOB = "00000000-0000-0000-0000-000000000001"
 POINTS = NewPoints(["a"], VECTOR[None], [b"{}"], [None])
-
-
-class Reached(Exception):
-    """The caller got as far as the engine."""
-
-
-class UntouchedEngine:
-    """Says when it is reached."""
-
-    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
-        def called(*_: object, **__: object) -> NoReturn:
-            raise Reached
-
-        return called
 
 
 @pytest.fixture
