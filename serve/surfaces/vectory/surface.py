@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from serve.auth import bearer_or_api_key
+from serve.detail_errors import render_error, render_http_error
 from serve.surface import Surface
-from serve.surfaces.vectory.errors import render_error, render_http_error
 from serve.surfaces.vectory.ingestion_router import UPLOAD_PATH
 from serve.surfaces.vectory.router import router
 

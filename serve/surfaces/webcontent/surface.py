@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from serve.auth import bearer_or_api_key
+from serve.detail_errors import render_error, render_http_error
 from serve.surface import Surface
-from serve.surfaces.webcontent.errors import render_error, render_http_error
 from serve.surfaces.webcontent.router import router
 
 WEBCONTENT = Surface(

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from serve.detail_errors import STATUS
 from serve.surfaces.vectory import translate
-from serve.surfaces.vectory.errors import STATUS
 from vectoray.core.errors import ErrorCode, InvalidRequest
 from vectoray.core.filters import And, Eq
 from vectoray.core.model import Metric

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from serve.detail_errors import STATUS
 from serve.surfaces.webcontent import wire
-from serve.surfaces.webcontent.errors import STATUS
 from vectoray.core.errors import ErrorCode
 from vectoray.core.projects import UrlStatus
 

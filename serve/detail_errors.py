@@ -1,4 +1,4 @@
-"""Which status each error has in the Vectory API: one total table, and the envelope."""
+"""Errors as `{"detail": "..."}`, for the families whose envelope that is: one total table of statuses."""
 
 from starlette.responses import Response
 
