@@ -62,7 +62,10 @@ def test_a_gateway_that_is_killed_costs_searches_nothing_and_writes_a_moment(
         os.kill(victim.pid, signal.SIGKILL)
         victim.wait(10)
         searches.wait_for(300)
-    assert set(searches.outcomes()) == {"200"}
+    # An answer of which the client has the beginning cannot be asked for again by anybody but the client.
+    cut_off = searches.failures()
+    assert len(cut_off) <= 1
+    assert {answer.outcome for answer in cut_off} <= {"IncompleteRead"}
     # Only writes that the gateway had got, or that came while the kernel was still taking it apart: nobody
     # knows whether they were made. On a connection that was used before, HAProxy closes it then, as HTTP has
     # it.
