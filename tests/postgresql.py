@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from storage.catalog.database import migrate, open_database
 
@@ -97,7 +98,7 @@ class PostgreSQL:
         while True:
             try:
                 self._execute("SELECT 1")
-            except Exception:
+            except OperationalError:
                 if time.monotonic() > until_s or self._server.poll() is not None:
                     raise
                 time.sleep(0.05)
