@@ -42,6 +42,11 @@ class ParsedDocument:
     title: str | None
     blocks: tuple[Block, ...]
 
+    @property
+    def text(self) -> str:
+        """The text of all blocks, a blank line between them: what offsets of chunks count in."""
+        return "\n\n".join(block.text for block in self.blocks)
+
 
 @dataclass(frozen=True, slots=True)
 class ParseLimits:
