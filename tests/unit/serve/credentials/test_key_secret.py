@@ -33,6 +33,7 @@ GOOD = KeySecret.make(ID).text
 @pytest.mark.parametrize(
     "text",
     ["", "vy_", GOOD[1:], GOOD[:-1], f"{GOOD}x", f"{GOOD}\n", GOOD.upper(), GOOD.replace("vy_", "vx_")],
+    ids=["empty", "prefix", "cut before", "cut", "longer", "line", "upper case", "another prefix"],
 )
 def test_what_no_key_looks_like_is_none(text: str) -> None:
     assert KeySecret.parse(text) is None

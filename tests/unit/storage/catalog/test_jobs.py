@@ -198,7 +198,7 @@ async def test_what_is_finished_is_not_cancelled(jobs: tuple[Jobs, Jobs], job: J
     assert (await state(jobs[0], job)).status is ended
 
 
-@pytest.mark.parametrize("start", UNFINISHED)
+@pytest.mark.parametrize("start", sorted(UNFINISHED))
 async def test_what_is_not_finished_is_not_restarted(
     jobs: tuple[Jobs, Jobs], job: Job, start: JobStatus
 ) -> None:
