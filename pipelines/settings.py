@@ -4,6 +4,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipelines.fetch.settings import FetchSettings
+
 
 class PipelineSettings(BaseModel):
     """How documents become searchable chunks."""
@@ -51,6 +53,9 @@ class PipelineSettings(BaseModel):
         ge=1,
         le=1024,
         description="Embedding workers of one job. Each loads the model once.",
+    )
+    fetch: FetchSettings = Field(
+        default=FetchSettings(), description="How web pages are fetched, and from where."
     )
 
     @model_validator(mode="after")

@@ -140,8 +140,10 @@ def test_an_unknown_key_in_a_variable_is_refused_by_name(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("path", SETTINGS, ids=".".join)
 def test_a_wrong_value_is_refused_by_its_key_alone(config: Path, path: tuple[str, ...]) -> None:
-    wrong: dict[str, Any] = {path[-1]: {SECRET: SECRET}}
-    message = refusal(config, {path[0]: wrong} if len(path) == 2 else wrong)
+    wrong: dict[str, Any] = {SECRET: SECRET}
+    for key in reversed(path):
+        wrong = {key: wrong}
+    message = refusal(config, wrong)
     assert ".".join(path) in message
     assert SECRET not in message
 
