@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.fetch.settings import FetchSettings
+from pipelines.parse.settings import ParseSettings
 
 
 class PipelineSettings(BaseModel):
@@ -36,12 +37,7 @@ class PipelineSettings(BaseModel):
         le=4 * 2**30,
         description="Bytes. A larger file is refused.",
     )
-    max_pdf_pages: int = Field(
-        default=2000,
-        ge=1,
-        le=100_000,
-        description="Pages. A PDF with more is refused.",
-    )
+    parse: ParseSettings = Field(default_factory=ParseSettings, description="Reading of documents.")
     embed_batch_rows: int = Field(
         default=256,
         ge=1,

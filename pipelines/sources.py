@@ -65,7 +65,11 @@ def list_documents(root: Path, *, max_file_bytes: int) -> Listing:
         if not source.isprintable():
             refused.append(Unread(ascii(source)[1:-1], "The name of the file is not valid text; rename it."))
         elif media_type_of(path) is None:
-            skipped.append(Unread(source, "Not a document: HTML, Markdown, plain text and PDF are read."))
+            skipped.append(
+                Unread(
+                    source, "Not a document: HTML, Markdown, plain text, PDF, DOCX, CSV and JSON are read."
+                )
+            )
         elif not path.is_file():
             refused.append(Unread(source, "Not a regular file."))
         elif (size := path.stat().st_size) > max_file_bytes:

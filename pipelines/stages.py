@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from pipelines.chunk import Chunk, chunk
-from pipelines.parse import ParseError, ParseLimits, media_type_of, parse
+from pipelines.parse import ParseError, media_type_of, parse
 from pipelines.settings import PipelineSettings
 from vectoray.core.model import Collection, FloatMatrix, Point, PointBatch
 
@@ -114,9 +114,8 @@ def read_document(
 def _read_chunks(path: Path, uri: str, source: str, settings: PipelineSettings) -> list[StoredChunk]:
     media_type = media_type_of(path)
     if media_type is None:
-        raise ParseError("Not a document: HTML, Markdown, plain text and PDF are read.")
-    limits = ParseLimits(max_pdf_pages=settings.max_pdf_pages)
-    parsed = parse(path.read_bytes(), media_type=media_type, limits=limits)
+        raise ParseError("Not a document: HTML, Markdown, plain text, PDF, DOCX, CSV and JSON are read.")
+    parsed = parse(path.read_bytes(), media_type=media_type, limits=settings.parse.limits)
     pieces = chunk(parsed, max_chars=settings.chunk_max_chars, overlap_chars=settings.chunk_overlap_chars)
     if not pieces:
         raise ParseError("The document has no text.")

@@ -1,31 +1,39 @@
-"""Bytes of a file to blocks of text. Pure functions: no network, no disk, no Ray."""
+"""Bytes of a file to blocks of text. Pure functions: no network, no disk, no Ray.
 
-from pathlib import PurePath
+`parse` reads in this process, as long and with as much memory as it takes; `pipelines.parse.isolated` reads
+in a process of its own, with limits for both.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
 
 from pipelines.parse.document import Block, MediaType, ParsedDocument, ParseError, ParseLimits
-from pipelines.parse.html import parse_html
-from pipelines.parse.markdown import parse_markdown
-from pipelines.parse.pdf import parse_pdf
-from pipelines.parse.text import parse_text
+from pipelines.parse.media_type import check_content, media_type_by_content, media_type_of
 
-__all__ = ["Block", "MediaType", "ParseError", "ParseLimits", "ParsedDocument", "media_type_of", "parse"]
+__all__ = [
+    "Block",
+    "MediaType",
+    "ParseError",
+    "ParseLimits",
+    "ParsedDocument",
+    "media_type_by_content",
+    "media_type_of",
+    "parse",
+]
 
-_SUFFIXES = {
-    ".html": MediaType.HTML,
-    ".htm": MediaType.HTML,
-    ".md": MediaType.MARKDOWN,
-    ".markdown": MediaType.MARKDOWN,
-    ".txt": MediaType.TEXT,
-    ".text": MediaType.TEXT,
-    ".pdf": MediaType.PDF,
+# By name: a format's libraries are loaded with its first document, so that a process starts fast.
+_PARSERS = {
+    MediaType.HTML: ("pipelines.parse.html", "parse_html"),
+    MediaType.MARKDOWN: ("pipelines.parse.markdown", "parse_markdown"),
+    MediaType.TEXT: ("pipelines.parse.text", "parse_text"),
+    MediaType.PDF: ("pipelines.parse.pdf", "parse_pdf"),
+    MediaType.DOCX: ("pipelines.parse.docx", "parse_docx"),
+    MediaType.CSV: ("pipelines.parse.csv", "parse_csv"),
+    MediaType.JSON: ("pipelines.parse.json", "parse_json"),
+    MediaType.JSONL: ("pipelines.parse.json", "parse_jsonl"),
 }
 
 _DEFAULT_LIMITS = ParseLimits()
-
-
-def media_type_of(path: PurePath) -> MediaType | None:
-    """The kind of file by its name's ending; None if it is none that `parse` reads."""
-    return _SUFFIXES.get(path.suffix.lower())
 
 
 def parse(data: bytes, *, media_type: MediaType, limits: ParseLimits = _DEFAULT_LIMITS) -> ParsedDocument:
@@ -37,14 +45,10 @@ def parse(data: bytes, *, media_type: MediaType, limits: ParseLimits = _DEFAULT_
         limits: How much of it is too much.
 
     Raises:
-        ParseError: The file cannot be read, or has no text. The message is for its sender.
+        ParseError: The file cannot be read, is of another kind, has no text, or is beyond ``limits``. The
+            message is for its sender.
     """
-    match media_type:
-        case MediaType.HTML:
-            return parse_html(data)
-        case MediaType.MARKDOWN:
-            return parse_markdown(data)
-        case MediaType.TEXT:
-            return parse_text(data)
-        case MediaType.PDF:
-            return parse_pdf(data, limits)
+    check_content(data, media_type)
+    module, function = _PARSERS[media_type]
+    parser: Callable[[bytes, ParseLimits], ParsedDocument] = getattr(import_module(module), function)
+    return parser(data, limits)

@@ -13,11 +13,15 @@ class MediaType(StrEnum):
     MARKDOWN = "text/markdown"
     TEXT = "text/plain"
     PDF = "application/pdf"
+    DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+    CSV = "text/csv"
+    JSON = "application/json"
+    JSONL = "application/jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A run of text that belongs together: a paragraph, a list item, a piece of code, a page.
+    """A run of text that belongs together: a paragraph, a list item, a piece of code, a page, a record.
 
     Attributes:
         text: Not empty, without space at either end.
@@ -37,10 +41,12 @@ class ParsedDocument:
     Attributes:
         title: What the document calls itself, if it does.
         blocks: At least one.
+        language: The BCP 47 tag that the document itself gives, such as "de" or "pt-BR", if it does.
     """
 
     title: str | None
     blocks: tuple[Block, ...]
+    language: str | None = None
 
     @property
     def text(self) -> str:
@@ -50,11 +56,21 @@ class ParsedDocument:
 
 @dataclass(frozen=True, slots=True)
 class ParseLimits:
-    """Bounds on what one file may cost. A small PDF can unfold to a great deal of text."""
+    """Bounds on what one file may unfold to. Time and memory are bounded by `pipelines.parse.isolated`.
 
+    Attributes:
+        max_chars: Characters of text, blank lines between blocks included.
+        max_blocks: Paragraphs, records and the like.
+        max_depth: Levels that JSON values may be nested in each other.
+        max_pdf_pages: Pages of a PDF.
+        max_unpacked_bytes: Bytes of all files in a DOCX, unpacked.
+    """
+
+    max_chars: int = 20_000_000
+    max_blocks: int = 1_000_000
+    max_depth: int = 100
     max_pdf_pages: int = 2000
-    max_pdf_chars: int = 20_000_000
-    max_pdf_s: float = 120.0
+    max_unpacked_bytes: int = 256 * 2**20
 
 
 class ParseError(InvalidRequest):

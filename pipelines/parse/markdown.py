@@ -6,12 +6,14 @@ the lines they are.
 
 import re
 
-from pipelines.parse.document import ParsedDocument
+from pipelines.parse.document import ParsedDocument, ParseLimits
+from pipelines.parse.language import language_tag
 from pipelines.parse.outline import Outline
 from pipelines.parse.text import decode
 
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(?=[\w-]+[ \t]*:)(.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _FRONT_MATTER_TITLE = re.compile(r"^title:[ \t]*(.+)$", re.MULTILINE)
+_FRONT_MATTER_LANGUAGE = re.compile(r"^lang(?:uage)?:[ \t]*(.+)$", re.MULTILINE)
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?")
 _HEADING_CLOSE = re.compile(r"(?:^|[ \t])#+[ \t]*$")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*")
@@ -28,21 +30,28 @@ _EMPHASIS = re.compile(r"(?<![\w\\])[*_]{1,3}(?=\S)|(?<=[^\s\\])[*_]{1,3}(?!\w)"
 _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 
-def parse_markdown(data: bytes) -> ParsedDocument:
-    """Headings, paragraphs and code; the title is that of the front matter, else the first heading.
+def parse_markdown(data: bytes, limits: ParseLimits) -> ParsedDocument:
+    """Headings, paragraphs and code.
+
+    Title and language are those of the front matter; without, the title is the first heading.
 
     Raises:
-        ParseError: The file is binary, or has no text.
+        ParseError: The file is binary, has no text, or is beyond ``limits``.
     """
     text = decode(data)
-    title = None
+    title = language = None
     if front_matter := _FRONT_MATTER.match(text):
         text = text[front_matter.end() :]
-        if found := _FRONT_MATTER_TITLE.search(front_matter[1]):
-            title = found[1].strip().strip("\"'") or None
-    outline = Outline()
+        title = _value(_FRONT_MATTER_TITLE, front_matter[1])
+        language = language_tag(_value(_FRONT_MATTER_LANGUAGE, front_matter[1]))
+    outline = Outline(limits)
     _Reader(outline).read(text)
-    return outline.document(title=title)
+    return outline.document(title=title, language=language)
+
+
+def _value(pattern: re.Pattern[str], front_matter: str) -> str | None:
+    found = pattern.search(front_matter)
+    return found[1].strip().strip("\"'") or None if found else None
 
 
 class _Reader:

@@ -3,7 +3,7 @@
 import codecs
 import re
 
-from pipelines.parse.document import ParsedDocument, ParseError
+from pipelines.parse.document import ParsedDocument, ParseError, ParseLimits
 from pipelines.parse.outline import Outline
 
 # UTF-32 first: its little-endian mark begins with UTF-16's.
@@ -18,13 +18,13 @@ _BYTE_ORDER_MARKS = (
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 
 
-def parse_text(data: bytes) -> ParsedDocument:
+def parse_text(data: bytes, limits: ParseLimits) -> ParsedDocument:
     """Paragraphs are what blank lines separate.
 
     Raises:
         ParseError: The file is binary, or has no text.
     """
-    outline = Outline()
+    outline = Outline(limits)
     for paragraph in paragraphs(decode(data)):
         outline.add(paragraph)
     return outline.document(title=None)

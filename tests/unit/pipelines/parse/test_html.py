@@ -94,7 +94,7 @@ def test_the_encoding_is_recognised(page: bytes) -> None:
     assert texts(page) == ["café"]
 
 
-@pytest.mark.parametrize("page", ["", "<body><script>render()</script>", "<p> &nbsp; "])
+@pytest.mark.parametrize("page", [" ", "<body><script>render()</script>", "<p> &nbsp; "])
 def test_a_page_without_text_is_refused(page: str) -> None:
     with pytest.raises(ParseError, match="no readable text"):
         read(page)
@@ -107,3 +107,67 @@ def test_binary_files_are_refused() -> None:
 
 def test_nesting_deeper_than_the_stack_is_read() -> None:
     assert texts("<div>" * 5_000 + "deep") == ["deep"]
+
+
+@pytest.mark.parametrize(
+    ("page", "language"),
+    [
+        ("<html lang=de-AT><p>text", "de-AT"),
+        ("<html xml:lang=en_US><p>text", "en-US"),
+        ("<meta http-equiv=Content-Language content='fr, en'><p>text", "fr"),
+        ("<html lang='not a tag'><p>text", None),
+        ("<p lang=de>text", None),
+    ],
+)
+def test_the_language_is_the_one_that_the_page_declares(page: str, language: str | None) -> None:
+    assert read(page).language == language
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    ["class=navbar", "class='wide site-nav'", "id=sidebar", "class=breadcrumbs", "style='display: none'"],
+)
+def test_menus_are_known_by_their_names_on_pages_without_a_main_part(attributes: str) -> None:
+    assert texts(f"<body><p>before<div {attributes}>noise</div><p>after") == ["before", "after"]
+
+
+@pytest.mark.parametrize("name", ["page-with-sidebar", "navy", "menus-of-the-year"])
+def test_names_that_only_contain_those_of_menus_are_read(name: str) -> None:
+    assert texts(f"<body><div class={name}>text</div>") == ["text"]
+
+
+def test_a_sidebar_in_the_main_part_is_text() -> None:
+    assert texts("<main><div class=sidebar>a note</div>") == ["a note"]
+
+
+TEXT = "Some text of a page that has more to say than its links do. " * 5
+LINKS = "".join(f"<li><a href=/{at}>Section {at}</a>" for at in range(5))
+
+
+def test_lists_of_links_are_left_out_on_pages_without_a_main_part() -> None:
+    assert texts(f"<body><ul>{LINKS}</ul><p>{TEXT}<ul>{LINKS}</ul>") == [TEXT.strip()]
+
+
+def test_lists_of_links_in_the_main_part_are_text() -> None:
+    assert len(texts(f"<main><p>{TEXT}<ul>{LINKS}</ul>")) == 6
+
+
+def test_a_page_that_is_little_but_links_is_read_whole() -> None:
+    assert len(texts(f"<body><h1>Index</h1><p>All:<ul>{LINKS}</ul>")) == 6
+
+
+def test_links_in_text_and_two_in_a_row_are_text() -> None:
+    page = f"<body><p>{TEXT}<p><a>one</a><p><a>two</a><p>see <a>this page</a> for more"
+    assert texts(page) == [TEXT.strip(), "one", "two", "see this page for more"]
+
+
+def test_the_sign_that_links_to_a_heading_is_left_out() -> None:
+    page = "<main><h1>One<a class=headerlink href=#one>¶</a></h1>a<h2><a class=anchor>Two</a></h2>b"
+    assert read(page).blocks == (Block("a", ("One",)), Block("b", ("One", "Two")))
+
+
+def test_a_heading_as_long_as_a_paragraph_is_one() -> None:
+    assert read(f"<h1>Title</h1><h2>{'word ' * 100}</h2><p>text").blocks == (
+        Block(("word " * 100).strip(), ("Title",)),
+        Block("text", ("Title",)),
+    )

@@ -54,6 +54,13 @@ def test_front_matter_gives_the_title_and_nothing_else() -> None:
     assert document == ParsedDocument("The title", (Block("text", ("Heading",)),))
 
 
+@pytest.mark.parametrize(
+    ("line", "language"), [("lang: de", "de"), ("language: 'en-GB'", "en-GB"), ("x: y", None)]
+)
+def test_front_matter_gives_the_language(line: str, language: str | None) -> None:
+    assert read(f"---\n{line}\n---\ntext").language == language
+
+
 def test_a_rule_at_the_top_is_no_front_matter() -> None:
     assert [block.text for block in read("---\n\nkept\n\n---\n\ntoo").blocks] == ["kept", "too"]
 
@@ -90,7 +97,25 @@ def test_a_file_without_text_is_refused() -> None:
         read("---\ntitle: x\n---\n\n***\n")
 
 
-@pytest.mark.parametrize("piece", ["`", "[", "[a](", "<a", "*a ", "# ", "> ", "[a]: ", "a ``b ", "<!-- "])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "`",
+        "[",
+        "[a](",
+        "<a",
+        "*a ",
+        "# ",
+        "> ",
+        "[a]: ",
+        "a ``b ",
+        "<!-- ",
+        "[a]((b)",
+        "* * ",
+        "# # ",
+        "---\na:\n",
+    ],
+)
 @pytest.mark.timeout(5)
 def test_hostile_text_takes_no_longer_than_its_length(piece: str) -> None:
     read("x " + piece * (200_000 // len(piece)))

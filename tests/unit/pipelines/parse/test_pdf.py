@@ -63,7 +63,7 @@ def test_a_scan_is_refused() -> None:
 
 
 def test_a_file_of_another_kind_is_refused() -> None:
-    assert refusal(b"<html>") == "The file is not a PDF."
+    assert refusal(b"text") == "The file is not a PDF."
 
 
 def test_a_file_without_pages_is_refused() -> None:
@@ -97,9 +97,26 @@ def test_characters_that_cannot_be_stored_are_replaced(monkeypatch: pytest.Monke
     ("limits", "reason"),
     [
         (ParseLimits(max_pdf_pages=1), "The PDF has 2 pages, at most 1 are read; split it into parts."),
-        (ParseLimits(max_pdf_chars=20), "The PDF has more than 20 characters; split it into parts."),
-        (ParseLimits(max_pdf_s=0), "The PDF took longer than 0 s to read; split it into parts."),
+        (ParseLimits(max_chars=20), "The document has more than 20 characters; split it into parts."),
     ],
 )
 def test_a_file_beyond_the_limits_is_refused(limits: ParseLimits, reason: str) -> None:
     assert refusal(pdf("First page.", "Second page."), limits) == reason
+
+
+def test_the_language_is_that_of_the_catalog() -> None:
+    reader = pypdf.PdfReader(io.BytesIO(pdf("text")))
+    writer = pypdf.PdfWriter(clone_from=reader)
+    writer.root_object[pypdf.generic.NameObject("/Lang")] = pypdf.generic.TextStringObject("en-GB")
+    file = io.BytesIO()
+    writer.write(file)
+    assert parse(file.getvalue(), media_type=MediaType.PDF).language == "en-GB"
+
+
+def test_lack_of_memory_is_not_the_fault_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_page: pypdf.PageObject) -> str:
+        raise MemoryError
+
+    monkeypatch.setattr(pypdf.PageObject, "extract_text", fail)
+    with pytest.raises(MemoryError):
+        parse(pdf("one"), media_type=MediaType.PDF)
