@@ -1,25 +1,25 @@
-"""Decides whether the embedder asks Ray for a GPU. Knows no Ray."""
+"""Decides whether a process that embeds asks Ray for a GPU. Knows no Ray."""
 
-from cluster.settings import ClusterSettings
 from vectoray.core.errors import Unavailable
+from vectoray.embedding.device import DeviceChoice
 
 
-def gpus_to_ask_for(cluster: ClusterSettings, *, cluster_gpus: float) -> float:
+def gpus_to_ask_for(device: DeviceChoice, part: float, *, cluster_gpus: float, setting: str) -> float:
     """The part of a GPU that Ray is asked for; 0 where the model shall run on the CPU.
 
     Args:
-        cluster: Says which device is wanted.
+        device: Which is wanted.
+        part: Of a GPU.
         cluster_gpus: GPUs that Ray sees, busy or not.
+        setting: Where the device was chosen.
 
     Raises:
         Unavailable: A GPU is wanted and there is none. Ray would wait for one for ever.
     """
-    if cluster.embedder_device == "cpu":
+    if device == "cpu":
         return 0.0
-    if cluster_gpus >= cluster.embedder_gpus:
-        return cluster.embedder_gpus
-    if cluster.embedder_device == "gpu":
-        raise Unavailable(
-            "'cluster.embedder_device' is 'gpu', but Ray sees no GPU; choose 'auto' or 'cpu', or add one."
-        )
+    if cluster_gpus >= part:
+        return part
+    if device == "gpu":
+        raise Unavailable(f"'{setting}' is 'gpu', but Ray sees no GPU; choose 'auto' or 'cpu', or add one.")
     return 0.0

@@ -11,6 +11,7 @@ import ray.serve
 from ray.serve.config import ControllerOptions
 
 from cluster.embedder import embedder_app
+from cluster.embedder_models import EmbedderModels
 from cluster.event_publisher import Publishing
 from cluster.gateway_replica import AsgiApp, GatewayReplica
 from cluster.ports import free_port
@@ -95,9 +96,9 @@ def deploy_hosts(
         _run(shard_host_app(number, data_dir, storage, cluster, events), shard_host_name(number), None)
 
 
-def deploy_embedder(model_name: str, cache_dir: Path, cluster: ClusterSettings) -> None:
-    """Deploy the query embedder and wait until its model is loaded."""
-    _run(embedder_app(model_name, cache_dir, cluster), "embedder", None)
+def deploy_embedder(models: EmbedderModels, cluster: ClusterSettings) -> None:
+    """Deploy the query embedder and wait until its default model is loaded."""
+    _run(embedder_app(models, cluster), "embedder", None)
 
 
 def deploy_gateway(

@@ -116,6 +116,13 @@ class ClusterSettings(BaseModel):
         description="Part of a GPU that Ray sets aside for embedding queries when it does so on one. It is "
         "bookkeeping, not a limit of the GPU's memory or time.",
     )
+    embedder_models: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="Models that the embedder of queries keeps loaded. One more takes the place of the one "
+        "not asked for the longest, and loads for seconds.",
+    )
     embedder_threads: int = Field(
         default=0,
         ge=0,

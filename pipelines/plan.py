@@ -11,21 +11,22 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import ray
 import ray.data
 
 from cluster.ray_engine import RayEngine
 from cluster.settings import ClusterSettings
 from pipelines.blocking_engine import BlockingEngine
+from pipelines.embedding_workers import chunk_embedder, embedding_workers
 from pipelines.settings import PipelineSettings
 from pipelines.sources import Document
 from pipelines.stages import WRITE, Row, read_document, store_rows
 from vectoray.core.model import Collection
-from vectoray.embedding import load_model
+from vectoray.embedding import EmbeddingSettings, ModelRegistry
+from vectoray.embedding.model import model_of
 
 # A small machine has fewer CPUs than stages; a stage that asked for a whole one would wait for ever.
 _STAGE_CPUS = 0.25
-# As Ray's own default for workers.
-_NICENESS = 15
 # Enough for progress and parallel reading; each block is one task.
 _MAX_BLOCKS = 128
 
@@ -39,24 +40,34 @@ def engine_of_worker(settings: ClusterSettings) -> BlockingEngine:
 
 
 @cache
-def give_way() -> None:
-    """Let the processes that answer requests go before this Ray worker."""
-    os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+def give_way(niceness: int) -> None:
+    """Let the processes that answer requests go before this Ray worker, and threads that it starts later."""
+    os.setpriority(os.PRIO_PROCESS, 0, niceness)
 
 
 class EmbedChunks:
     """Adds a ``vector`` to rows that are to be written. One loaded model a process."""
 
-    def __init__(self, model_name: str, cache_dir: Path) -> None:
-        give_way()
-        self._model = load_model(model_name, cache_dir=cache_dir)
+    def __init__(
+        self,
+        model_name: str,
+        embedding: EmbeddingSettings,
+        pipelines: PipelineSettings,
+        data_dir: Path,
+        gpus: float,
+    ) -> None:
+        # First: the model's threads are as nice as who starts them.
+        give_way(pipelines.niceness)
+        self._embedder = chunk_embedder(
+            model_name, embedding=embedding, pipelines=pipelines, data_dir=data_dir, gpu_offered=gpus > 0
+        )
 
     def __call__(self, columns: Columns) -> Columns:
         """Embed the texts of a batch: float32, shape (n, dimension), zeros where nothing is to be written."""
-        vectors = np.zeros((len(columns["kind"]), self._model.dimension), dtype=np.float32)
+        vectors = np.zeros((len(columns["kind"]), self._embedder.dimension), dtype=np.float32)
         writes = np.flatnonzero(columns["kind"] == WRITE)
         if len(writes):
-            vectors[writes] = self._model.embed([str(text) for text in columns["embedded"][writes]])
+            vectors[writes] = self._embedder.embed([str(text) for text in columns["embedded"][writes]])
         return {**columns, "vector": vectors}
 
 
@@ -74,28 +85,35 @@ def ingestion_rows(
     documents: Sequence[Document],
     collection: Collection,
     *,
-    cache_dir: Path,
+    data_dir: Path,
     cluster: ClusterSettings,
     pipelines: PipelineSettings,
+    embedding: EmbeddingSettings,
 ) -> Iterator[Row]:
     """Run the pipeline; yields every row once it is stored.
 
     Args:
         documents: What to ingest.
         collection: Where to; it has an embedding model.
-        cache_dir: Where models keep a form of themselves that loads faster.
+        data_dir: The server's, in which nodes keep converted models and vectors.
         cluster: How to reach the shards.
         pipelines: Sizes and limits.
+        embedding: The models.
+
+    Raises:
+        InvalidRequest: The collection has no embedding model that fits it.
+        Unavailable: Embedding is to run on a GPU and there is none.
     """
-    model_name = collection.embedding_model
+    model = model_of(collection, ModelRegistry(embedding).models)
+    workers = embedding_workers(pipelines, model, cluster_gpus=float(ray.cluster_resources().get("GPU", 0)))
     _show_progress_on_terminals_only()
 
     def read(document: dict[str, Any]) -> list[Row]:
-        give_way()
+        give_way(pipelines.niceness)
         return list(read_document(document, collection, engine_of_worker(cluster), pipelines))
 
     def store(columns: Columns) -> Columns:
-        give_way()
+        give_way(pipelines.niceness)
         vectors = columns.pop("vector")
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         store_rows(rows, vectors, collection, engine_of_worker(cluster))
@@ -109,11 +127,12 @@ def ingestion_rows(
         .flat_map(read, num_cpus=_STAGE_CPUS)
         .map_batches(
             EmbedChunks,
-            fn_constructor_args=(model_name, cache_dir),
+            fn_constructor_args=(model.name, embedding, pipelines, data_dir, workers.gpus),
             batch_size=pipelines.embed_batch_rows,
             batch_format="numpy",
-            compute=ray.data.ActorPoolStrategy(size=pipelines.embed_actors),
+            compute=ray.data.ActorPoolStrategy(size=workers.count),
             num_cpus=_STAGE_CPUS,
+            num_gpus=workers.gpus,
         )
         .map_batches(store, batch_size=pipelines.embed_batch_rows, batch_format="numpy", num_cpus=_STAGE_CPUS)
     )

@@ -34,6 +34,8 @@ from vectoray.core.errors import (
     VectorayError,
 )
 from vectoray.core.model import Collection
+from vectoray.embedding import EmbeddingSettings, ModelRegistry
+from vectoray.embedding.model import model_of
 
 _log = structlog.get_logger(__name__)
 
@@ -55,17 +57,19 @@ def run(request: IngestRequest, server: ServerFile) -> Report:
     """Ingest, on the Ray of a running server that this process joins and leaves again.
 
     Raises:
-        InvalidRequest: The path is not there, or the collection has no embedding model.
+        InvalidRequest: The path is not there, or the collection has no embedding model that fits it.
         CollectionNotFound: No such collection.
     """
     started_s = time.monotonic()
     pipelines = PipelineSettings.model_validate(server.settings["pipelines"])
     cluster = ClusterSettings.model_validate(server.settings["cluster"])
     listing = list_documents(request.path, max_file_bytes=pipelines.max_file_bytes)
+    embedding = EmbeddingSettings.model_validate(server.settings["embedding"])
     collection = asyncio.run(_collection(request.collection_id, server))
+    model_of(collection, ModelRegistry(embedding).models)
     report = Report(failed=list(listing.refused), skipped=listing.skipped, documents=len(listing.refused))
     if listing.documents:
-        _run_on_ray(listing.documents, collection, server, cluster, pipelines, report)
+        _run_on_ray(listing.documents, collection, server, cluster, pipelines, embedding, report)
     report.seconds = round(time.monotonic() - started_s, 3)
     return report
 
@@ -76,6 +80,7 @@ def _run_on_ray(  # noqa: PLR0917
     server: ServerFile,
     cluster: ClusterSettings,
     pipelines: PipelineSettings,
+    embedding: EmbeddingSettings,
     report: Report,
 ) -> None:
     ray_environment.apply(Path(server.ray_token_path), several_nodes=cluster.pin_shard_hosts)
@@ -94,9 +99,10 @@ def _run_on_ray(  # noqa: PLR0917
         rows = ingestion_rows(
             documents,
             collection,
-            cache_dir=Path(server.data_dir) / "models",
+            data_dir=Path(server.data_dir),
             cluster=cluster,
             pipelines=pipelines,
+            embedding=embedding,
         )
         for row in rows:
             report.add(row)
@@ -133,10 +139,6 @@ async def _collection(collection_id: str, server: ServerFile) -> Collection:
         await catalog.dispose()
     if collection is None:
         raise CollectionNotFound.of(collection_id)
-    if collection.embedding_model is None:
-        raise InvalidRequest(
-            f"Collection '{collection.name}' has no embedding model, so it takes vectors, not documents."
-        )
     return collection
 
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.fetch.settings import FetchSettings
 from pipelines.parse.settings import ParseSettings
+from vectoray.embedding.device import DeviceChoice
 
 
 class PipelineSettings(BaseModel):
@@ -39,7 +40,7 @@ class PipelineSettings(BaseModel):
     )
     parse: ParseSettings = Field(default_factory=ParseSettings, description="Reading of documents.")
     embed_batch_rows: int = Field(
-        default=256,
+        default=512,
         ge=1,
         le=65_536,
         description="Rows. Chunks that an embedding worker takes at a time.",
@@ -52,6 +53,38 @@ class PipelineSettings(BaseModel):
     )
     fetch: FetchSettings = Field(
         default=FetchSettings(), description="How web pages are fetched, and from where."
+    )
+
+    embed_threads: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Threads of the CPU that an embedding worker computes with; 0 means one per core. Fewer "
+        "leave cores to searches.",
+    )
+    embed_device: DeviceChoice = Field(
+        default="auto",
+        description="Where chunks are embedded: 'cpu' (OpenVINO), 'gpu' (torch), or 'auto', the GPUs that "
+        "Ray and torch see. On GPUs there is one embedding worker for each.",
+    )
+    embed_gpus: float = Field(
+        default=0.75,
+        gt=0,
+        le=1,
+        description="Part of a GPU that Ray sets aside for an embedding worker. With `cluster.embedder_gpus` "
+        "it must not exceed 1 where there is one GPU.",
+    )
+    embed_cache_bytes: int = Field(
+        default=2**30,
+        ge=0,
+        description="Bytes on the disk of each node in which vectors of chunks are kept, so that text that "
+        "comes again is not embedded again; 384 dimensions take 1.7 kB. 0 keeps none.",
+    )
+    niceness: int = Field(
+        default=15,
+        ge=0,
+        le=19,
+        description="How far ingestion stands back behind searches on a busy CPU, as by the command 'nice'.",
     )
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from storage.catalog import sqlite_url, with_driver
 from storage.events import EventSettings
 from storage.settings import StorageSettings
 from vectoray.core.errors import InvalidRequest
+from vectoray.embedding import EmbeddingSettings
 
 ENV_PREFIX = "VECTORAY_"
 
@@ -48,6 +49,9 @@ class Settings(BaseSettings):
     storage: StorageSettings = Field(default=StorageSettings(), description="How shards keep their points.")
     events: EventSettings = Field(
         default=EventSettings(), description="How what happens is told, and for how long it is kept."
+    )
+    embedding: EmbeddingSettings = Field(
+        default=EmbeddingSettings(), description="What turns texts into vectors."
     )
     cluster: ClusterSettings = Field(default=ClusterSettings(), description="What runs on Ray.")
     pipelines: PipelineSettings = Field(

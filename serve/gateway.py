@@ -23,7 +23,7 @@ from serve.services import RateLimits, Services
 from serve.upload_place import open_upload_place
 from storage.catalog import Catalog
 from storage.events import EventLog
-from vectoray.embedding import describe_model
+from vectoray.embedding import ModelRegistry
 
 
 def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
@@ -35,7 +35,8 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
 
     async def open_services() -> Services:
         accounts = settings.accounts
-        model = describe_model(settings.pipelines.embedding_model)
+        registry = ModelRegistry(settings.embedding)
+        model = registry.describe(settings.pipelines.embedding_model)
         engine = RayEngine(settings.cluster, data_dir=settings.data_dir)
         engine.measure("gateway")
         return await Services.open(
@@ -46,7 +47,8 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
                 RemoteEmbedder(timeout_s=settings.cluster.shard_timeout_s),
                 entries=settings.cluster.embedder_cache_entries,
             ),
-            models=[model],
+            # The default first.
+            models=sorted(registry.models, key=lambda other: other != model),
             defaults=CollectionDefaults(shards=settings.cluster.shards_per_collection, embedding_model=model),
             limits=Limits(
                 max_dimension=settings.serve.max_dimension,

@@ -7,6 +7,7 @@ from typing import Any
 
 from serve.config import Settings
 from vectoray.core.errors import InvalidRequest
+from vectoray.embedding.settings import WITH_SECRETS
 
 # Sections that gateways and ingestion runs read when they start, and what of them holds for longer.
 _CHANGEABLE_SECTIONS: dict[str, set[str]] = {
@@ -42,7 +43,10 @@ def check_changes(running: Settings, wanted: Settings) -> None:
 
 
 def _changed(running: Settings, wanted: Settings) -> Iterator[str]:
-    now, then = (_flat(settings.model_dump(mode="json")) for settings in (running, wanted))
+    # With secrets, where they could not be told apart without.
+    now, then = (
+        _flat(settings.model_dump(mode="json", context=WITH_SECRETS)) for settings in (running, wanted)
+    )
     return (name for name in now | then if now.get(name) != then.get(name))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from cluster import ray_environment
+from cluster.embedder_models import EmbedderModels
 from cluster.event_publisher import Publishing
 from cluster.proxy.folder import ProxyFolder, proxy_folder
 from cluster.server_file import ServerFile
@@ -30,6 +31,8 @@ from serve.signals import Wishes
 from serve.upload_place import open_upload_place
 from vectoray import __version__
 from vectoray.core.errors import Unavailable, VectorayError
+from vectoray.embedding import ModelRegistry
+from vectoray.embedding.settings import WITH_SECRETS
 
 if TYPE_CHECKING:
     from cluster.runtime import RayAddresses
@@ -60,6 +63,8 @@ def run(read_settings: Callable[[], Settings], wishes: Wishes) -> None:
         if settings.accounts.signing_key is None:
             check_signing_key(data_dir)
         check_port(settings.serve.host, settings.serve.port)
+        # As do the embedder and gateways.
+        ModelRegistry(settings.embedding).describe(settings.pipelines.embedding_model)
         # Gateways open it again; a mistake in its URL is to be told by whoever starts the server.
         open_upload_place(settings)
         ServerFile.remove(data_dir)
@@ -131,8 +136,14 @@ class _Server:
 
     def _deploy_embedder(self) -> None:
         settings = self._settings
-        model, cache_dir = settings.pipelines.embedding_model, settings.data_dir / "models"
-        self._runtime.deploy_embedder(model, cache_dir, settings.cluster)
+        self._runtime.deploy_embedder(
+            EmbedderModels(
+                settings.embedding,
+                default=settings.pipelines.embedding_model,
+                cache_dir=settings.data_dir / "models",
+            ),
+            settings.cluster,
+        )
 
     def _deploy_gateways(self) -> None:
         from serve.gateway import gateway_builder  # noqa: PLC0415  (imports Ray)
@@ -208,6 +219,7 @@ class _Server:
     def _for_drivers(self) -> dict[str, Any]:
         return {
             "database_url": self._settings.database_url,
+            "embedding": self._settings.embedding.model_dump(mode="json", context=WITH_SECRETS),
             "cluster": self._settings.cluster.model_dump(mode="json"),
             "pipelines": self._settings.pipelines.model_dump(mode="json"),
         }

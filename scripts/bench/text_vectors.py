@@ -15,7 +15,7 @@ import numpy as np
 from pipelines.chunk import chunk
 from pipelines.parse import ParseError, media_type_of, parse
 from vectoray.core.model import FloatMatrix
-from vectoray.embedding import load_model
+from vectoray.embedding import ModelRegistry
 
 SOURCES = (Path("/usr/share/doc/python3.11/html"), Path("/usr/share/doc/postgresql-doc-15/html"))
 CACHE = Path(".bench")
@@ -62,7 +62,7 @@ def _embed(rows: int, sources: tuple[Path, ...], stored: Path, described: Path) 
             "name folders of HTML with --documents."
         )
     CACHE.mkdir(exist_ok=True)
-    model = load_model(_MODEL, cache_dir=CACHE / "models", threads=1)
+    model = ModelRegistry().load(_MODEL, cache_dir=CACHE / "models", threads=1)
     vectors = np.empty((len(chunks), model.dimension), dtype=np.float32)
     for start in range(0, len(chunks), _BATCH):
         part = [text for text, _ in chunks[start : start + _BATCH]]

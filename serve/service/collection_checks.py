@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from serve.service.limits import CollectionDefaults, Limits
-from vectoray.core.errors import DimensionMismatch, InvalidRequest, LimitExceeded
+from vectoray.core.errors import InvalidRequest, LimitExceeded
 from vectoray.embedding import ModelInfo
 
 _MAX_DESCRIPTION_CHARS = 4000
@@ -77,11 +77,8 @@ def model_for(
         raise InvalidRequest("'embedding_model' is empty; leave it out instead.", {"at": "embedding_model"})
     _check_text(wanted, _MAX_MODEL_CHARS, at="embedding_model")
     known = next((model for model in models if model.name == wanted), None)
-    if known is not None and known.dimension != dimension:
-        raise DimensionMismatch(
-            f"Vectors of the model '{wanted}' have {known.dimension} dimensions, not {dimension}.",
-            {"expected": known.dimension, "actual": dimension, "at": "dimension"},
-        )
+    if known is not None:
+        known.check_dimension(dimension)
     return wanted
 
 

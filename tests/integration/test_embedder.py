@@ -1,6 +1,7 @@
 """The deployed embedder: many callers at once, some of whom leave, hurry, or send what cannot be read."""
 
 import asyncio
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from cluster.embedder import RemoteEmbedder
 from cluster.embedding_cache import EmbeddingCache
 from cluster.server_file import ServerFile
 from vectoray.core.errors import InvalidRequest, Unavailable
+from vectoray.embedding import ModelRegistry
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -44,9 +46,14 @@ async def test_callers_who_leave_and_bad_texts_harm_nobody(embedder: RemoteEmbed
     assert all(task.cancelled() for task in leaving)
 
 
-async def test_a_model_that_is_not_loaded_is_refused(embedder: RemoteEmbedder) -> None:
-    with pytest.raises(InvalidRequest, match=r"'hashing-384' is not loaded"):
-        await embedder.embed("hashing-384", ["text"])
+async def test_another_model_is_loaded_when_it_is_asked_for(embedder: RemoteEmbedder) -> None:
+    hashing = ModelRegistry().load("hashing-384", cache_dir=Path())
+    np.testing.assert_array_equal(await embedder.embed("hashing-384", ["text"]), hashing.embed(["text"]))
+
+
+async def test_a_model_that_the_server_does_not_have_is_refused(embedder: RemoteEmbedder) -> None:
+    with pytest.raises(InvalidRequest, match=r"'gpt-9' is not known"):
+        await embedder.embed("gpt-9", ["text"])
 
 
 async def test_who_asks_with_too_little_time_is_told_so_and_others_are_served(server: ServerFile) -> None:

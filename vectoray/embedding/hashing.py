@@ -24,6 +24,7 @@ class HashingModel:
         self.name = info.name
         self.dimension = info.dimension
         self.max_tokens = info.max_tokens
+        self.fingerprint = f"hashing-{info.version}"
 
     def embed(self, texts: Sequence[str]) -> FloatMatrix:
         """The vectors of ``texts``, as `EmbeddingModel.embed`; a token is a word."""

@@ -1,11 +1,11 @@
 """What an embedding model is, and which texts it accepts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from vectoray.core.errors import InvalidRequest
-from vectoray.core.model import FloatMatrix
+from vectoray.core.errors import DimensionMismatch, InvalidRequest
+from vectoray.core.model import Collection, FloatMatrix
 from vectoray.embedding.device import Device
 
 
@@ -19,6 +19,8 @@ class ModelInfo:
         dimension: Length of its vectors.
         max_tokens: How much of a text it reads; the rest is ignored.
         version: Of its weights, as whoever publishes them counts.
+        unit_length: Whether its vectors have length 1.
+        runs_on_gpu: Whether a GPU makes it faster.
     """
 
     name: str
@@ -26,6 +28,41 @@ class ModelInfo:
     dimension: int
     max_tokens: int
     version: str = "1"
+    unit_length: bool = True
+    runs_on_gpu: bool = False
+
+    def check_dimension(self, dimension: int) -> None:
+        """Refuse to put this model's vectors where those of another dimension belong.
+
+        Raises:
+            DimensionMismatch: ``dimension`` is not the model's.
+        """
+        if dimension != self.dimension:
+            raise DimensionMismatch(
+                f"Vectors of the model '{self.name}' have {self.dimension} dimensions, not {dimension}.",
+                {"expected": self.dimension, "actual": dimension, "at": "dimension"},
+            )
+
+
+def model_of(collection: Collection, models: Iterable[ModelInfo]) -> ModelInfo:
+    """The model whose vectors a collection holds, to be asked before documents are read for it.
+
+    Raises:
+        InvalidRequest: It has none, or one that is not among ``models``.
+        DimensionMismatch: The model's vectors do not fit into the collection.
+    """
+    if collection.embedding_model is None:
+        raise InvalidRequest(
+            f"Collection '{collection.name}' has no embedding model, so it takes vectors, not documents."
+        )
+    for model in models:
+        if model.name == collection.embedding_model:
+            model.check_dimension(collection.dimension)
+            return model
+    raise InvalidRequest(
+        f"Collection '{collection.name}' has vectors of the model '{collection.embedding_model}', which this "
+        "server does not have."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +81,7 @@ class RunOptions:
 
 
 class EmbeddingModel(Protocol):
-    """Turns texts into vectors of unit length; texts close in meaning get a high inner product.
+    """Turns texts into vectors; texts close in meaning get similar ones.
 
     Every implementation may be called from several threads.
     """
@@ -61,11 +98,21 @@ class EmbeddingModel(Protocol):
     def max_tokens(self) -> int:
         """How much of a text is read; the rest is ignored."""
 
+    @property
+    def fingerprint(self) -> str:
+        """Of all that vectors depend on: models of the same name and fingerprint give the same vectors.
+
+        But for rounding, which differs between processors.
+        """
+
     def embed(self, texts: Sequence[str]) -> FloatMatrix:
-        """The vectors of ``texts``, in their order: float32, shape (len(texts), dimension), L2-normalised.
+        """The vectors of ``texts``, in their order: float32, shape (len(texts), dimension).
+
+        They are L2-normalised where `ModelInfo.unit_length` says so. A model behind a network may also
+        raise `Unavailable` or `InternalError`.
 
         Raises:
-            InvalidRequest: A text is not valid Unicode.
+            InvalidRequest: A text is not valid Unicode, or the model refuses it.
         """
 
 

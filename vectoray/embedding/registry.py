@@ -1,91 +1,141 @@
-"""The models this installation knows, and how to load one. Imports no model runtime until it must."""
+"""The models a server has, and how to load one. Imports no model runtime until it must."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from vectoray.core.errors import InvalidRequest
 from vectoray.embedding.device import Device
+from vectoray.embedding.encoder_folder import read_encoder_folder
 from vectoray.embedding.model import EmbeddingModel, ModelInfo, RunOptions
+from vectoray.embedding.settings import EmbeddingSettings, HttpModelSettings, LocalModelSettings
 
 _Loader = Callable[[ModelInfo, Path, RunOptions], EmbeddingModel]
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A model, and the module whose ``load`` makes it; named, so that listing models imports no runtime."""
-
     info: ModelInfo
-    module: str
-
-    def load(self, cache_dir: Path, run: RunOptions) -> EmbeddingModel:
-        loader: _Loader = import_module(self.module).load
-        return loader(self.info, cache_dir, run)
+    load: _Loader
 
 
-_ENTRIES = {
-    entry.info.name: entry
-    for entry in (
-        _Entry(
-            ModelInfo(
-                "all-MiniLM-L6-v2",
-                provider="sentence-transformers",
-                dimension=384,
-                max_tokens=256,
-                # Of the package that brings the weights; pyproject.toml pins it.
-                version="0.1.0",
-            ),
-            module="vectoray.embedding.minilm",
-        ),
-        _Entry(
-            ModelInfo("hashing-384", provider="vectoray", dimension=384, max_tokens=256),
-            module="vectoray.embedding.hashing",
-        ),
-    )
-}
+class ModelRegistry:
+    """Every model that can be loaded: those that come with Vectoray, and those of the settings."""
+
+    def __init__(self, settings: EmbeddingSettings | None = None) -> None:
+        """Describe the models of the settings. Reads small files of those in folders.
+
+        Raises:
+            InvalidRequest: A folder holds no model that can be run, or a name is taken.
+        """
+        self._entries = {entry.info.name: entry for entry in _BUILT_IN}
+        for model in settings.models if settings else ():
+            if model.name in self._entries:
+                raise InvalidRequest(
+                    f"'embedding.models' names '{model.name}', which is a model of Vectoray's own; choose "
+                    "another name."
+                )
+            self._entries[model.name] = _entry_of(model)
+
+    @property
+    def models(self) -> tuple[ModelInfo, ...]:
+        """All models, those of Vectoray first."""
+        return tuple(entry.info for entry in self._entries.values())
+
+    def describe(self, name: str) -> ModelInfo:
+        """The facts about one model, without loading it.
+
+        Raises:
+            InvalidRequest: No such model; the message names those that exist.
+        """
+        return self._entry(name).info
+
+    def load(
+        self,
+        name: str,
+        *,
+        cache_dir: Path,
+        device: Device = "cpu",
+        threads: int = 0,
+        low_latency: bool = False,
+    ) -> EmbeddingModel:
+        """Load a model. Nothing is ever downloaded.
+
+        Args:
+            name: One of `models`.
+            cache_dir: Where a model may keep a form of itself that loads faster. Made if it is missing; its
+                content can be deleted at any time.
+            device: Where it runs; `device.choose_device` says which there is.
+            threads: Threads of the CPU that ``embed`` may use; 0 means one per core.
+            low_latency: Whether single short texts matter more than many texts an hour; loading takes a
+                second longer.
+
+        Raises:
+            InvalidRequest: No such model; the message names those that exist.
+            InternalError: It cannot be loaded; the log says why.
+        """
+        entry = self._entry(name)
+        return entry.load(entry.info, cache_dir, RunOptions(device, threads, low_latency))
+
+    def _entry(self, name: str) -> _Entry:
+        entry = self._entries.get(name)
+        if entry is None:
+            known = list(self._entries)
+            raise InvalidRequest(
+                f"Embedding model '{name}' is not known; use one of: {', '.join(known)}.",
+                {"embedding_model": name, "known": known},
+            )
+        return entry
 
 
-def known_models() -> tuple[ModelInfo, ...]:
-    """Every model that `load_model` can load, the default first."""
-    return tuple(entry.info for entry in _ENTRIES.values())
+def _from(module: str, **more: Any) -> _Loader:
+    """The function ``load`` of a module that is imported when it is called: runtimes take seconds."""
+
+    def load(info: ModelInfo, cache_dir: Path, run: RunOptions) -> EmbeddingModel:
+        loader: Callable[..., EmbeddingModel] = import_module(f"vectoray.embedding.{module}").load
+        return loader(info, cache_dir=cache_dir, run=run, **more)
+
+    return load
 
 
-def describe_model(name: str) -> ModelInfo:
-    """The facts about one model, without loading it.
-
-    Raises:
-        InvalidRequest: No such model; the message names those that exist.
-    """
-    return _entry(name).info
-
-
-def load_model(
-    name: str, *, cache_dir: Path, device: Device = "cpu", threads: int = 0, low_latency: bool = False
-) -> EmbeddingModel:
-    """Load a model from local files; nothing is ever downloaded.
-
-    Args:
-        name: One of `known_models`.
-        cache_dir: Where a model may keep a form of itself that loads faster. Made if it is missing; its
-            content can be deleted at any time.
-        device: Where it runs; `device.choose_device` says which there is.
-        threads: Threads of the CPU that ``embed`` may use; 0 means one per core.
-        low_latency: Whether single short texts matter more than many texts an hour; loading takes a second
-            longer.
-
-    Raises:
-        InvalidRequest: No such model; the message names those that exist.
-    """
-    return _entry(name).load(cache_dir, RunOptions(device, threads, low_latency))
-
-
-def _entry(name: str) -> _Entry:
-    entry = _ENTRIES.get(name)
-    if entry is None:
-        known = list(_ENTRIES)
+def _entry_of(settings: LocalModelSettings | HttpModelSettings) -> _Entry:
+    if isinstance(settings, HttpModelSettings):
+        info = ModelInfo(settings.name, settings.provider, settings.dimension, settings.max_tokens)
+        return _Entry(info, _from("http_model", settings=settings))
+    try:
+        folder = read_encoder_folder(settings.path, max_tokens=settings.max_tokens)
+    except InvalidRequest as error:
         raise InvalidRequest(
-            f"Embedding model '{name}' is not known; use one of: {', '.join(known)}.",
-            {"embedding_model": name, "known": known},
-        )
-    return entry
+            f"The embedding model '{settings.name}' cannot be used. {error.message}"
+        ) from None
+    info = ModelInfo(
+        settings.name,
+        settings.provider,
+        folder.dimension,
+        folder.max_tokens,
+        unit_length=folder.normalize,
+        runs_on_gpu=True,
+    )
+    return _Entry(info, _from("sentence_encoder", folder=folder))
+
+
+_BUILT_IN = (
+    _Entry(
+        ModelInfo(
+            "all-MiniLM-L6-v2",
+            provider="sentence-transformers",
+            dimension=384,
+            max_tokens=256,
+            # Of the package that brings the weights; pyproject.toml pins it.
+            version="0.1.0",
+            runs_on_gpu=True,
+        ),
+        load=_from("minilm"),
+    ),
+    _Entry(
+        ModelInfo("hashing-384", provider="vectoray", dimension=384, max_tokens=256),
+        load=_from("hashing"),
+    ),
+)

@@ -1,12 +1,12 @@
 """Texts to token ids, in batches of similar length. Knows neither OpenVINO nor torch."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
+from vectoray.embedding.encoder_folder import EncoderFolder
 from vectoray.embedding.model import check_texts
 
 # Reading more would cost seconds for a text of megabytes and change nothing: tokens have about four
@@ -17,12 +17,14 @@ _MAX_CHARS_PER_TOKEN = 128
 class TokenReader:
     """Reads texts as a model does: cut at its limit of tokens, with its special tokens around them."""
 
-    def __init__(self, path: Path, *, max_tokens: int) -> None:
-        """Load a tokenizer (.json)."""
-        self._max_chars = max_tokens * _MAX_CHARS_PER_TOKEN
-        self._tokenizer = Tokenizer.from_file(str(path))
+    def __init__(self, folder: EncoderFolder) -> None:
+        """Load the tokenizer of a model."""
+        self._max_tokens = folder.max_tokens
+        self._pad_id = folder.pad_id
+        self._lowercase = folder.lowercase
+        self._tokenizer = Tokenizer.from_file(str(folder.tokenizer))
         # The file may come with shorter limits and fixed padding of its own.
-        self._tokenizer.enable_truncation(max_tokens)
+        self._tokenizer.enable_truncation(folder.max_tokens)
         self._tokenizer.no_padding()
 
     def read(self, texts: Sequence[str]) -> list[Encoding]:
@@ -32,10 +34,27 @@ class TokenReader:
             InvalidRequest: A text is not valid Unicode.
         """
         check_texts(texts)
-        encodings: list[Encoding] = self._tokenizer.encode_batch_fast(
-            [text[: self._max_chars] for text in texts]
-        )
+        cut = [text[: self._max_tokens * _MAX_CHARS_PER_TOKEN] for text in texts]
+        if self._lowercase:
+            cut = [text.lower() for text in cut]
+        encodings: list[Encoding] = self._tokenizer.encode_batch_fast(cut)
         return encodings
+
+    def pad(
+        self, encodings: Sequence[Encoding], *, step: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Token ids and attention mask, int64 (n, longest rounded up to ``step``, within the model's limit).
+
+        Where there is no token, the mask is zero.
+        """
+        longest = max(len(encoding) for encoding in encodings)
+        shape = (len(encodings), min(padded(longest, step), self._max_tokens))
+        ids = np.full(shape, self._pad_id, dtype=np.int64)
+        mask = np.zeros(shape, dtype=np.int64)
+        for row, encoding in enumerate(encodings):
+            ids[row, : len(encoding)] = encoding.ids
+            mask[row, : len(encoding)] = 1
+        return ids, mask
 
 
 def length_sorted_batches(lengths: Sequence[int], *, batch_tokens: int, step: int) -> Iterator[list[int]]:
@@ -57,14 +76,3 @@ def length_sorted_batches(lengths: Sequence[int], *, batch_tokens: int, step: in
 def padded(length: int, step: int) -> int:
     """``length`` rounded up to a multiple of ``step``."""
     return -(-length // step) * step
-
-
-def pad(encodings: Sequence[Encoding], *, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Token ids and attention mask, int64 (n, longest rounded up), zero where there is no token."""
-    shape = (len(encodings), padded(max(len(encoding) for encoding in encodings), step))
-    ids = np.zeros(shape, dtype=np.int64)
-    mask = np.zeros(shape, dtype=np.int64)
-    for row, encoding in enumerate(encodings):
-        ids[row, : len(encoding)] = encoding.ids
-        mask[row, : len(encoding)] = 1
-    return ids, mask

@@ -5,7 +5,6 @@ Imports torch and transformers, which takes seconds: only a process that embeds 
 
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,10 @@ import transformers
 
 from vectoray.core.model import FloatMatrix
 from vectoray.embedding.device import Device
+from vectoray.embedding.encoder_folder import EncoderFolder
 from vectoray.embedding.model import ModelInfo
 from vectoray.embedding.quiet_torch import quiet_torch
-from vectoray.embedding.tokens import TokenReader, length_sorted_batches, pad
+from vectoray.embedding.tokens import TokenReader, length_sorted_batches
 
 # Padded tokens in one forward pass at most: more keeps even a large GPU no busier.
 _MAX_BATCH_TOKENS = 65_536
@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 class TorchModel:
-    """A sentence encoder on torch: mean pooling over the tokens, then L2 normalisation, both in float32.
+    """A sentence encoder on torch: pooling over the tokens, then perhaps L2 normalisation, both in float32.
 
     Calls from several threads run one after another.
     """
@@ -43,16 +43,18 @@ class TorchModel:
         self,
         info: ModelInfo,
         *,
-        source: Path,
+        folder: EncoderFolder,
+        fingerprint: str,
         device: Device,
         half: bool | None = None,
         batch_tokens: int | None = None,
     ) -> None:
-        """Load a transformers encoder and its ``tokenizer.json`` from a local folder.
+        """Load a transformers encoder and its tokenizer from a local folder.
 
         Args:
             info: What it is.
-            source: Holds ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
+            folder: Where it is, and how it works.
+            fingerprint: As `EmbeddingModel.fingerprint`.
             device: Where it runs.
             half: Whether the encoder computes in float16; None: on a GPU.
             batch_tokens: Padded tokens in one forward pass; None: what the free memory of the GPU allows.
@@ -60,13 +62,17 @@ class TorchModel:
         self.name = info.name
         self.dimension = info.dimension
         self.max_tokens = info.max_tokens
-        self._tokens = TokenReader(source / "tokenizer.json", max_tokens=info.max_tokens)
+        self.fingerprint = fingerprint
+        self._tokens = TokenReader(folder)
+        self._pooling = folder.pooling
+        self._normalize = folder.normalize
         self._device = torch.device("cuda" if device == "gpu" else "cpu")
         half = device == "gpu" if half is None else half
         with quiet_torch():
             encoder: Any = transformers.AutoModel.from_pretrained(
-                str(source),
+                str(folder.path),
                 local_files_only=True,
+                use_safetensors=True,
                 dtype=torch.float16 if half else torch.float32,
                 attn_implementation="sdpa",
             )
@@ -83,7 +89,7 @@ class TorchModel:
             # Nothing is copied back before all is begun, or the GPU would wait while batches are padded.
             begun = []
             for rows in length_sorted_batches(lengths, batch_tokens=self._batch_tokens, step=_LENGTH_STEP):
-                ids, mask = pad([encodings[row] for row in rows], step=_LENGTH_STEP)
+                ids, mask = self._tokens.pad([encodings[row] for row in rows], step=_LENGTH_STEP)
                 begun.append((rows, self._encode(torch.from_numpy(ids), torch.from_numpy(mask))))
             for rows, part in begun:
                 vectors[rows] = part.cpu().numpy()
@@ -105,9 +111,12 @@ class TorchModel:
     def _forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         ids, mask = ids.to(self._device), mask.to(self._device)
         hidden = self._encoder(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-        weights = mask.unsqueeze(-1).float()
-        mean = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
-        return torch.nn.functional.normalize(mean, dim=1)
+        if self._pooling == "cls":
+            pooled = hidden[:, 0]
+        else:
+            weights = mask.unsqueeze(-1).float()
+            pooled = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+        return torch.nn.functional.normalize(pooled, dim=1) if self._normalize else pooled
 
 
 def _halves(rows: torch.Tensor) -> Iterator[torch.Tensor]:

@@ -137,8 +137,7 @@ def model_info(embedding: Embedding) -> wire.ModelInfo:
         chunking_strategy="text_splitting",
         chunk_size=embedding.chunking.max_chars,
         chunk_overlap=embedding.chunking.overlap_chars,
-        # What `vectoray.embedding.EmbeddingModel.embed` promises of every model.
-        configuration={"normalize_embeddings": True},
+        configuration={"normalize_embeddings": model.unit_length},
         version=model.version,
     )
 

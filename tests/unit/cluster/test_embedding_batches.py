@@ -20,6 +20,7 @@ class GatedModel:
     name = "gated"
     dimension = 2
     max_tokens = 8
+    fingerprint = "gated"
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []

@@ -1,9 +1,8 @@
-"""When the embedder asks Ray for a GPU."""
+"""When a process that embeds asks Ray for a GPU."""
 
 import pytest
 
 from cluster.gpus import gpus_to_ask_for
-from cluster.settings import ClusterSettings
 from vectoray.core.errors import Unavailable
 from vectoray.embedding.device import DeviceChoice
 
@@ -15,10 +14,9 @@ from vectoray.embedding.device import DeviceChoice
 def test_a_part_of_a_gpu_is_asked_for_where_there_is_one_and_it_is_wanted(
     device: DeviceChoice, cluster_gpus: float, asked: float
 ) -> None:
-    settings = ClusterSettings(embedder_device=device, embedder_gpus=0.5)
-    assert gpus_to_ask_for(settings, cluster_gpus=cluster_gpus) == asked
+    assert gpus_to_ask_for(device, 0.5, cluster_gpus=cluster_gpus, setting="") == asked
 
 
 def test_a_gpu_that_is_wanted_and_not_there_is_refused_rather_than_waited_for() -> None:
     with pytest.raises(Unavailable, match=r"cluster\.embedder_device"):
-        gpus_to_ask_for(ClusterSettings(embedder_device="gpu"), cluster_gpus=0)
+        gpus_to_ask_for("gpu", 0.5, cluster_gpus=0, setting="cluster.embedder_device")

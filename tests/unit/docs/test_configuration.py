@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from scripts import render_config
 from serve.config import ENV_PREFIX, load_settings
 from vectoray.core.errors import InvalidRequest
+from vectoray.embedding import EmbeddingSettings
+from vectoray.embedding.settings import HttpModelSettings, LocalModelSettings
 
 SECRET = "hunter2"
-SECTIONS = ("serve", "accounts", "storage", "cluster", "pipelines")
+SECTIONS = ("serve", "accounts", "storage", "embedding", "cluster", "pipelines")
 
 
 def leaves(values: dict[str, Any], *path: str) -> list[tuple[str, ...]]:
@@ -65,6 +68,20 @@ def test_the_file_has_every_setting_and_loads_as_the_defaults(config: Path) -> N
     defaults = load_settings(None, {})
     assert load_settings(config, {}) == defaults
     assert yaml.safe_load(config.read_text()) == defaults.model_dump(mode="json")
+
+
+@pytest.mark.parametrize("kind", [LocalModelSettings, HttpModelSettings])
+def test_each_field_of_a_model_is_described(kind: type[BaseModel]) -> None:
+    page = (render_config.PATH.parents[1] / "docs" / "ingestion.md").read_text()
+    for name, field in kind.model_fields.items():
+        assert field.description or name == "provider"
+        assert f"| `{name}` |" in page or name in {"name", "provider"}
+
+
+def test_the_documented_models_are_valid() -> None:
+    page = (render_config.PATH.parents[1] / "docs" / "ingestion.md").read_text()
+    [block] = re.findall(r"```yaml\n(embedding:.*?)```", page, re.DOTALL)
+    assert len(EmbeddingSettings.model_validate(yaml.safe_load(block)["embedding"]).models) == 2
 
 
 def test_check_is_silent_about_a_file_that_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:

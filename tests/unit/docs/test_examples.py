@@ -36,7 +36,7 @@ from tests.contract.conftest import quick_credentials, running
 from tests.unit.docs.markdown import ROOT, calls, examples
 from vectoray.core.model import FloatMatrix
 from vectoray.core.projects import UrlStatus
-from vectoray.embedding import describe_model, load_model
+from vectoray.embedding import ModelRegistry
 
 FAMILY_PAGES = ROOT / "docs" / "api"
 PAGE = (
@@ -45,7 +45,7 @@ PAGE = (
 )
 """What is at the URL in docs/api/webcontent.md."""
 
-MODEL = describe_model("all-MiniLM-L6-v2")
+MODEL = ModelRegistry().describe("all-MiniLM-L6-v2")
 
 # What depends on the model, which is a quick one here: only the type of these is compared.
 SCORES = frozenset({"score", "distance", "vector_score", "text_score", "similarity_score"})
@@ -61,7 +61,7 @@ class QuickModel:
     """Stands in for the model that the pages are about, which takes seconds to load."""
 
     def __init__(self, cache_dir: Path) -> None:
-        self._model = load_model("hashing-384", cache_dir=cache_dir)
+        self._model = ModelRegistry().load("hashing-384", cache_dir=cache_dir)
 
     async def embed(self, model: str, texts: Sequence[str]) -> FloatMatrix:
         assert model == MODEL.name
@@ -96,7 +96,7 @@ async def client(
             catalog=await Catalog.open(database_url),
             engine=LocalEngine(tmp_path / "data"),
             embedder=model,
-            models=[MODEL],
+            models=ModelRegistry().models,
             defaults=CollectionDefaults(shards=2, embedding_model=MODEL),
             limits=Limits(),
             blobs=Blobs.open(tmp_path / "uploads"),

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from vectoray.core.errors import InvalidRequest
-from vectoray.embedding import EmbeddingModel, load_model
+from vectoray.embedding import EmbeddingModel, ModelRegistry
 
 
 @pytest.fixture
 def hashing(tmp_path: Path) -> EmbeddingModel:
-    return load_model("hashing-384", cache_dir=tmp_path)
+    return ModelRegistry().load("hashing-384", cache_dir=tmp_path)
 
 
 def test_vectors_have_unit_length_even_without_words(hashing: EmbeddingModel) -> None:

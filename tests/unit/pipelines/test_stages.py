@@ -15,7 +15,7 @@ from pipelines.settings import PipelineSettings
 from pipelines.sources import list_documents
 from pipelines.stages import FAILED, chunk_id, read_document, store_rows
 from vectoray.core.model import Collection, IndexOptions, Metric
-from vectoray.embedding import load_model
+from vectoray.embedding import ModelRegistry
 
 SETTINGS = PipelineSettings(chunk_max_chars=100, chunk_overlap_chars=0, embedding_model="hashing-384")
 COLLECTION = Collection(
@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 
 def ingest(folder: Path, store: BlockingEngine) -> Report:
     """All stages, one after the other in this process."""
-    model = load_model("hashing-384", cache_dir=folder)
+    model = ModelRegistry().load("hashing-384", cache_dir=folder)
     report = Report()
     for document in list_documents(folder, max_file_bytes=100_000).documents:
         row = {"path": document.path, "uri": document.uri, "source": document.source}

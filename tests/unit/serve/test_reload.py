@@ -10,6 +10,14 @@ from serve.config import Settings
 from serve.reload import ReloadOutcomes, check_changes
 from vectoray.core.errors import InvalidRequest
 
+ENDPOINT = {
+    "name": "far",
+    "provider": "openai",
+    "url": "https://host/v1/embeddings",
+    "model": "m",
+    "dimension": 8,
+}
+
 
 def with_changes(**sections: dict[str, Any]) -> Settings:
     values = Settings().model_dump()
@@ -39,6 +47,7 @@ def test_what_gateways_read_may_change(changes: dict[str, dict[str, Any]]) -> No
         ({"storage": {"seal_rows": 5}}, "storage.seal_rows"),
         ({"cluster": {"shard_hosts": 3}}, "cluster.shard_hosts"),
         ({"pipelines": {"embedding_model": "other"}}, "pipelines.embedding_model"),
+        ({"embedding": {"models": (ENDPOINT,)}}, "embedding.models"),
         ({"serve": {"port": 8001}, "cluster": {"num_cpus": 7}}, "cluster.num_cpus, serve.port"),
     ],
 )
@@ -48,6 +57,15 @@ def test_what_only_a_new_start_changes_is_refused_by_name(
     with pytest.raises(InvalidRequest) as refused:
         check_changes(Settings(), with_changes(**changes))
     assert f"while the server runs: {named}. Nothing was changed." in refused.value.message
+
+
+def test_another_key_of_an_endpoint_is_noticed_and_not_told() -> None:
+    before, after = (
+        with_changes(embedding={"models": ({**ENDPOINT, "api_key": key},)}) for key in ("sk-1", "sk-2")
+    )
+    with pytest.raises(InvalidRequest, match=r"embedding\.models") as refused:
+        check_changes(before, after)
+    assert "sk-" not in refused.value.message
 
 
 def test_another_data_folder_is_refused() -> None:
