@@ -114,6 +114,31 @@ class Engine(Protocol):
         new or deleted; one that was there all the time is never missed, and no id comes twice.
         """
 
+    async def load(self, collection: Collection, job: str, part: str, batch: PointBatch) -> None:
+        """Write a part of a bulk load durably, with its index, past the log; replaces what has its ids.
+
+        Exactly once, however often it is asked for: each shard notes which parts it has. Each shard takes all
+        of its rows of the part or none, those that it had before as well; if one fails, ask again. There are
+        no events of it. See docs/adr/0015-bulk-loads.md.
+
+        Args:
+            collection: Where to.
+            job: Names the load.
+            part: Names a part of it, which always has the same rows.
+            batch: The rows, thousands at best: each shard makes a segment of its own. Of an id that is there
+                twice, the later row counts.
+        """
+
+    async def loaded_parts(self, collection: Collection, job: str) -> frozenset[str]:
+        """The parts of a bulk load that every shard has."""
+
+    async def end_load(self, collection: Collection, job: str) -> None:
+        """Forget which parts a bulk load has, and remove what its failed attempts left.
+
+        Parts that come afterwards are those of a new load. A load that is not ended is forgotten a week after
+        its last part.
+        """
+
     async def stats(self, collections: Sequence[Collection]) -> list[CollectionStats | None]:
         """How full each collection is, in the order asked; None where a shard does not answer."""
 
@@ -184,6 +209,28 @@ class ShardHost(Protocol):
         condition: Filter | None,
     ) -> ScanStep:
         """One step through a shard, as `storage.listing.scan`."""
+
+    async def write_fragment(
+        self, collection: Collection, shard: int, job: str, part: str, batch: PointBatch
+    ) -> str:
+        """As `storage.bulk.write_fragment`, for a worker that has no part of the shard's disk.
+
+        Returns:
+            The fragment, by its place below the shard's folder.
+        """
+
+    async def commit_fragments(
+        self, collection: Collection, job: str, part: str, fragments: Mapping[int, Sequence[str]]
+    ) -> None:
+        """Make a part visible in each shard, as `storage.writer.ShardWriter.commit_fragments`."""
+
+    async def loaded_parts(
+        self, collection: Collection, shards: Sequence[int], job: str
+    ) -> list[frozenset[str]]:
+        """The parts of a bulk load that each of these shards has."""
+
+    async def end_load(self, collection: Collection, shards: Sequence[int], job: str) -> None:
+        """As `Engine.end_load`, for these shards."""
 
     async def stats(
         self, collections: Sequence[tuple[Collection, Sequence[int]]]

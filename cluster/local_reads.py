@@ -10,8 +10,7 @@ from typing import Any
 import structlog
 
 from cluster.engine import ShardHost
-from cluster.placement import shards_by_host
-from cluster.shards import shard_directory
+from cluster.placement import shard_directory, shards_by_host
 from storage.reader import ShardReader
 from storage.view import ShardView
 from vectoray.core.errors import CorruptData, ShardUnavailable, Unavailable

@@ -1,7 +1,8 @@
-"""Which shard holds a point, and which host holds a shard. Pure functions."""
+"""Which shard holds a point, which host holds a shard, and in which folder. Pure functions."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import xxhash
 
@@ -48,3 +49,8 @@ def shards_by_host(hosts: tuple[int, ...]) -> Mapping[int, Sequence[int]]:
     for shard, host in enumerate(hosts):
         shards.setdefault(host, []).append(shard)
     return {host: tuple(owned) for host, owned in shards.items()}
+
+
+def shard_directory(data_dir: Path, collection_id: str, shard: int) -> Path:
+    """Where a shard lies on the node that has it."""
+    return data_dir / "collections" / collection_id / f"shard-{shard:04d}"

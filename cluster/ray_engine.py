@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cluster.engine import ShardHost
 from cluster.fan_out import fan_out
+from cluster.fragments import is_here, write_fragment
 from cluster.local_reads import LocalReads
 from cluster.metrics import LAG_WRITES, MERGE, OPEN_COLLECTIONS, SEARCH, WAITING_REQUESTS, Sampling
 from cluster.placement import shards_by_host, split_ids
@@ -21,7 +22,7 @@ from storage.view import ShardView
 from vectoray.core.filters import Filter
 from vectoray.core.fusion import fuse
 from vectoray.core.hybrid import HybridQuery
-from vectoray.core.model import Collection, Point, SearchQuery, SearchResult, merge_hits
+from vectoray.core.model import Collection, Point, PointBatch, SearchQuery, SearchResult, merge_hits
 
 _Elsewhere = list[tuple[ShardHost, Sequence[int]]]
 
@@ -29,8 +30,8 @@ _Elsewhere = list[tuple[ShardHost, Sequence[int]]]
 class RayEngine(ShardedEngine):
     """An `cluster.engine.Engine` over the deployed shard hosts. Needs a process that has joined Ray.
 
-    Shards of this process's node are read in this process, from the files that their owners publish; all
-    others, and every write, go to the owner.
+    Shards of this process's node are read in this process, from the files that their owners publish, and
+    the fragments of bulk loads are written there; all else goes to the owner.
     """
 
     def __init__(self, settings: ClusterSettings, *, data_dir: Path | None = None) -> None:
@@ -38,7 +39,7 @@ class RayEngine(ShardedEngine):
 
         Args:
             settings: How many hosts there are, and how long they may take.
-            data_dir: The data folder of this node's hosts; None to read nothing here.
+            data_dir: The data folder of this node's hosts; None to use nothing of it here.
         """
         self._remote = [RemoteShardHost(number, settings) for number in range(settings.shard_hosts)]
         super().__init__(self._remote)
@@ -47,6 +48,7 @@ class RayEngine(ShardedEngine):
             if data_dir is not None
             else None
         )
+        self._data_dir = data_dir
         self._sampling: Sampling | None = None
 
     async def search(self, collection: Collection, query: SearchQuery) -> SearchResult:
@@ -104,6 +106,16 @@ class RayEngine(ShardedEngine):
         if not here:
             return await super()._scan(collection, shard, start_hash, count, condition)
         return await asyncio.to_thread(scan, here[shard].head, start_hash, count, condition)
+
+    async def _write_fragment(
+        self, collection: Collection, shard: int, job: str, part: str, batch: PointBatch
+    ) -> str:
+        if self._data_dir is None or not is_here(self._data_dir, collection, shard):
+            return await super()._write_fragment(collection, shard, job, part, batch)
+        # Another node may have a folder of this name, with a shard that has moved.
+        if await self._host(collection.hosts[shard]).open(collection, [shard]) != this_node():
+            return await super()._write_fragment(collection, shard, job, part, batch)
+        return await asyncio.to_thread(write_fragment, self._data_dir, collection, shard, job, part, batch)
 
     def measure(self, role: str) -> None:
         """Say every few seconds how this process is, until the engine is closed.

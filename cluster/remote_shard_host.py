@@ -15,10 +15,20 @@ from cluster.writes import Write
 from storage.listing import Listing, ScanStep
 from vectoray.core.filters import Filter
 from vectoray.core.hybrid import Candidate, HybridQuery
-from vectoray.core.model import Collection, CollectionStats, Point, SearchQuery, SearchResult, WriteResult
+from vectoray.core.model import (
+    Collection,
+    CollectionStats,
+    Point,
+    PointBatch,
+    SearchQuery,
+    SearchResult,
+    WriteResult,
+)
 
 # A payload, a text and an id take about so much beside their vector.
 _ROW_BYTES = 512
+# Graphs take their time to build, and a commit waits for whatever else its shard publishes.
+_LOAD_TIMEOUT_S = 120.0
 # Of how many collections batches are kept that nobody waits for.
 _IDLE_COLLECTIONS = 256
 
@@ -67,6 +77,9 @@ class RemoteShardHost:
         """Make it; the host is looked up when it is first called."""
         self._timeout_s = settings.shard_timeout_s
         self._remote = RemoteDeployment(shard_host_name(number), timeout_s=self._timeout_s)
+        self._loads = RemoteDeployment(
+            shard_host_name(number), timeout_s=max(_LOAD_TIMEOUT_S, self._timeout_s)
+        )
         self._reads = self._batcher(settings, "reads", calls=1, repeatable=True)
         self._slow_reads = self._batcher(settings, "slow_reads", calls=4, repeatable=True)
         self._writes = self._batcher(settings, "writes", calls=2, repeatable=False)
@@ -135,6 +148,29 @@ class RemoteShardHost:
         """As `cluster.engine.ShardHost.scan`."""
         answer = await self._ask(self._slow_reads, "scan", collection, shard, start_hash, count, condition)
         return cast("ScanStep", answer)
+
+    async def write_fragment(
+        self, collection: Collection, shard: int, job: str, part: str, batch: PointBatch
+    ) -> str:
+        """As `cluster.engine.ShardHost.write_fragment`."""
+        return cast("str", await self._loads.call("write_fragment", collection, shard, job, part, batch))
+
+    async def commit_fragments(
+        self, collection: Collection, job: str, part: str, fragments: Mapping[int, Sequence[str]]
+    ) -> None:
+        """As `cluster.engine.ShardHost.commit_fragments`."""
+        await self._loads.call("commit_fragments", collection, job, part, fragments, repeatable=True)
+
+    async def loaded_parts(
+        self, collection: Collection, shards: Sequence[int], job: str
+    ) -> list[frozenset[str]]:
+        """As `cluster.engine.ShardHost.loaded_parts`."""
+        answer = await self._loads.call("loaded_parts", collection, shards, job, repeatable=True)
+        return cast("list[frozenset[str]]", answer)
+
+    async def end_load(self, collection: Collection, shards: Sequence[int], job: str) -> None:
+        """As `cluster.engine.ShardHost.end_load`."""
+        await self._loads.call("end_load", collection, shards, job, repeatable=True)
 
     async def stats(
         self, collections: Sequence[tuple[Collection, Sequence[int]]]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from cluster.engine import ShardHost
 from cluster.fan_out import fan_out
-from cluster.placement import place, shards_by_host, split_ids
+from cluster.placement import place, shards_by_host, split_ids, split_rows
 from cluster.shards import sum_stats
 from cluster.writes import SplitWrite, Write
 from storage.listing import Listing, ScanStep, first_of
@@ -117,6 +117,32 @@ class ShardedEngine:
                     yield list(step.points)
                 start_hash = step.next_hash
 
+    async def load(self, collection: Collection, job: str, part: str, batch: PointBatch) -> None:
+        """As `Engine.load`."""
+        fragments: dict[int, list[str]] = {shard: [] for shard in range(collection.shards)}
+        # One after the other: each has a copy of its rows, and keeps a core busy.
+        for shard, rows in split_rows(batch.ids, collection.shards).items():
+            mine = batch if collection.shards == 1 else batch.take(rows)
+            fragments[shard].append(await self._write_fragment(collection, shard, job, part, mine))
+        # All of them are there: what is committed now is committed as a whole, unless an owner fails.
+        await fan_out(
+            host.commit_fragments(collection, job, part, mine)
+            for host, mine in self._by_host(collection, fragments)
+        )
+
+    async def loaded_parts(self, collection: Collection, job: str) -> frozenset[str]:
+        """As `Engine.loaded_parts`."""
+        answers = await fan_out(
+            host.loaded_parts(collection, shards, job) for host, shards in self._shards_by_host(collection)
+        )
+        return frozenset[str].intersection(*(parts for answer in answers for parts in answer))
+
+    async def end_load(self, collection: Collection, job: str) -> None:
+        """As `Engine.end_load`."""
+        await fan_out(
+            host.end_load(collection, shards, job) for host, shards in self._shards_by_host(collection)
+        )
+
     async def stats(self, collections: Sequence[Collection]) -> list[CollectionStats | None]:
         """As `Engine.stats`."""
         distinct = {collection.id: collection for collection in collections}
@@ -145,6 +171,12 @@ class ShardedEngine:
     async def close(self) -> None:
         """As `Engine.close`."""
         await fan_out(host.close() for host in self._hosts)
+
+    async def _write_fragment(
+        self, collection: Collection, shard: int, job: str, part: str, batch: PointBatch
+    ) -> str:
+        host = self._host(collection.hosts[shard])
+        return await host.write_fragment(collection, shard, job, part, batch)
 
     async def _newest(self, collection: Collection, count: int, condition: Filter | None) -> list[Listing]:
         parts = self._shards_by_host(collection)

@@ -10,7 +10,9 @@ import structlog
 
 from cluster.event_publisher import EventPublisher
 from cluster.fan_out import fan_out
+from cluster.fragments import write_fragment
 from cluster.optimizations import Optimizations
+from cluster.placement import shard_directory
 from cluster.writes import Write
 from storage import files
 from storage.events import ShardKey
@@ -29,6 +31,7 @@ from vectoray.core.model import (
     Collection,
     CollectionStats,
     Point,
+    PointBatch,
     SearchQuery,
     SearchResult,
     WriteResult,
@@ -176,6 +179,38 @@ class OpenShards:
         [head] = await self._heads(collection, [shard])
         return await asyncio.to_thread(scan, head, start_hash, count, condition)
 
+    async def write_fragment(
+        self, collection: Collection, shard: int, job: str, part: str, batch: PointBatch
+    ) -> str:
+        """As `cluster.engine.ShardHost.write_fragment`."""
+        return await asyncio.to_thread(write_fragment, self._data_dir, collection, shard, job, part, batch)
+
+    async def commit_fragments(
+        self, collection: Collection, job: str, part: str, fragments: Mapping[int, Sequence[str]]
+    ) -> None:
+        """As `cluster.engine.ShardHost.commit_fragments`."""
+
+        async def commit(shard: int, names: Sequence[str]) -> None:
+            writer = await self._writer(collection, shard)
+            paths = [writer.directory / name for name in names]
+            with files.disk_errors("committing a part of a bulk load"):
+                await asyncio.to_thread(writer.commit_fragments, job, part, paths)
+
+        await fan_out(commit(shard, names) for shard, names in fragments.items())
+
+    async def loaded_parts(
+        self, collection: Collection, shards: Sequence[int], job: str
+    ) -> list[frozenset[str]]:
+        """As `cluster.engine.ShardHost.loaded_parts`."""
+        return [(await self._writer(collection, shard)).committed_parts(job) for shard in shards]
+
+    async def end_load(self, collection: Collection, shards: Sequence[int], job: str) -> None:
+        """As `cluster.engine.ShardHost.end_load`."""
+        for shard in shards:
+            writer = await self._writer(collection, shard)
+            with files.disk_errors("ending a bulk load"):
+                await asyncio.to_thread(writer.forget_job, job)
+
     async def stats(
         self, collections: Sequence[tuple[Collection, Sequence[int]]]
     ) -> list[CollectionStats | None]:
@@ -280,11 +315,6 @@ class OpenShards:
         writer = ShardWriter(directory, self._settings, listener=writes.add)
         self._publisher.follow(writes, writer)
         return writer
-
-
-def shard_directory(data_dir: Path, collection_id: str, shard: int) -> Path:
-    """Where a shard lies on the node that has it."""
-    return data_dir / "collections" / collection_id / f"shard-{shard:04d}"
 
 
 async def search_heads(heads: Sequence[Head], collection: Collection, query: SearchQuery) -> SearchResult:

@@ -1,9 +1,13 @@
-"""An engine for code that blocks, as pipeline stages do: its calls run in the event loop of a thread."""
+"""An engine for code that blocks, as pipeline stages do: its calls run in the event loop of a thread.
+
+All of a process share that loop, which Ray Serve binds the process to with the first call.
+"""
 
 import asyncio
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from cluster.engine import Engine
@@ -18,7 +22,7 @@ class BlockingEngine:
     """An `Engine` whose calls wait, also for a shard host that is being replaced."""
 
     def __init__(self, engine: Engine, *, patience_s: float = 60.0) -> None:
-        """Start the thread.
+        """Make it.
 
         Args:
             engine: What to call.
@@ -26,9 +30,6 @@ class BlockingEngine:
         """
         self._engine = engine
         self._patience_s = patience_s
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="engine-loop", daemon=True)
-        self._thread.start()
 
     def create(self, collection: Collection) -> None:
         """As `Engine.create`."""
@@ -46,6 +47,18 @@ class BlockingEngine:
         """As `Engine.get`, patient."""
         return self._patiently(lambda: self._engine.get(collection, ids))
 
+    def load(self, collection: Collection, job: str, part: str, batch: PointBatch) -> None:
+        """As `Engine.load`, patient."""
+        self._patiently(lambda: self._engine.load(collection, job, part, batch))
+
+    def loaded_parts(self, collection: Collection, job: str) -> frozenset[str]:
+        """As `Engine.loaded_parts`, patient."""
+        return self._patiently(lambda: self._engine.loaded_parts(collection, job))
+
+    def end_load(self, collection: Collection, job: str) -> None:
+        """As `Engine.end_load`, patient."""
+        self._patiently(lambda: self._engine.end_load(collection, job))
+
     def _patiently(self, call: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Make a call that may be made twice, again and again while the engine is unavailable."""
         deadline_s = time.monotonic() + self._patience_s
@@ -58,11 +71,15 @@ class BlockingEngine:
                 time.sleep(_PAUSE_S)
 
     def close(self) -> None:
-        """Close the engine and end the thread."""
+        """Close the engine."""
         self._wait(self._engine.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
     def _wait(self, call: Coroutine[Any, Any, _T]) -> _T:
-        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(call, _loop_of_process()).result()
+
+
+@cache
+def _loop_of_process() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="engine-loop", daemon=True).start()
+    return loop

@@ -1,11 +1,7 @@
 """The ingestion pipeline as a Ray Data plan: read and compare, embed, store; each with backpressure."""
 
-import logging
-import os
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +10,13 @@ import numpy.typing as npt
 import ray
 import ray.data
 
-from cluster.ray_engine import RayEngine
 from cluster.settings import ClusterSettings
-from pipelines.blocking_engine import BlockingEngine
+from pipelines.driver import show_progress_on_terminals_only
 from pipelines.embedding_workers import chunk_embedder, embedding_workers
 from pipelines.settings import PipelineSettings
 from pipelines.sources import Document
 from pipelines.stages import WRITE, Row, read_document, store_rows
+from pipelines.workers import engine_of_worker, give_way
 from vectoray.core.model import Collection
 from vectoray.embedding import EmbeddingSettings, ModelRegistry
 from vectoray.embedding.model import model_of
@@ -31,18 +27,6 @@ _STAGE_CPUS = 0.25
 _MAX_BLOCKS = 128
 
 Columns = dict[str, npt.NDArray[Any]]
-
-
-@cache
-def engine_of_worker(settings: ClusterSettings) -> BlockingEngine:
-    """The engine of this Ray worker, made once however many tasks the worker runs."""
-    return BlockingEngine(RayEngine(settings))
-
-
-@cache
-def give_way(niceness: int) -> None:
-    """Let the processes that answer requests go before this Ray worker, and threads that it starts later."""
-    os.setpriority(os.PRIO_PROCESS, 0, niceness)
 
 
 class EmbedChunks:
@@ -71,16 +55,6 @@ class EmbedChunks:
         return {**columns, "vector": vectors}
 
 
-def _show_progress_on_terminals_only() -> None:
-    """Ray Data draws progress bars on a terminal; elsewhere it would write them as dozens of log lines."""
-    on_terminal = sys.stderr.isatty()
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = on_terminal
-    context.enable_operator_progress_bars = on_terminal
-    context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING if on_terminal else logging.ERROR)
-
-
 def ingestion_rows(
     documents: Sequence[Document],
     collection: Collection,
@@ -106,7 +80,7 @@ def ingestion_rows(
     """
     model = model_of(collection, ModelRegistry(embedding).models)
     workers = embedding_workers(pipelines, model, cluster_gpus=float(ray.cluster_resources().get("GPU", 0)))
-    _show_progress_on_terminals_only()
+    show_progress_on_terminals_only(ray.data.DataContext.get_current())
 
     def read(document: dict[str, Any]) -> list[Row]:
         give_way(pipelines.niceness)

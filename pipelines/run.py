@@ -8,20 +8,17 @@ caller, in one sentence on stderr; 1 otherwise.
 import argparse
 import asyncio
 import json
-import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from cluster import ray_environment
 from cluster.server_file import ServerFile
 from cluster.settings import ClusterSettings
+from pipelines.driver import joined
 from pipelines.report import Report
 from pipelines.settings import PipelineSettings
 from pipelines.sources import list_documents
@@ -83,52 +80,31 @@ def _run_on_ray(  # noqa: PLR0917
     embedding: EmbeddingSettings,
     report: Report,
 ) -> None:
-    ray_environment.apply(Path(server.ray_token_path), several_nodes=cluster.pin_shard_hosts)
-    # Ray's C++ parts would print warnings of their own between the progress bars.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    # Ray reads its environment when it is imported.
-    import ray.exceptions  # noqa: PLC0415
+    with joined(server):
+        # Ray reads its environment when it is imported, and joining sets that.
+        import ray.exceptions  # noqa: PLC0415
 
-    from cluster import runtime  # noqa: PLC0415
-    from pipelines.plan import ingestion_rows  # noqa: PLC0415
+        from pipelines.plan import ingestion_rows  # noqa: PLC0415
 
-    with _silent_stderr():
-        # It would announce the level just set.
-        runtime.join(server)
-    try:
-        rows = ingestion_rows(
-            documents,
-            collection,
-            data_dir=Path(server.data_dir),
-            cluster=cluster,
-            pipelines=pipelines,
-            embedding=embedding,
-        )
-        for row in rows:
-            report.add(row)
-    except ray.exceptions.RayError as error:
-        cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else None
-        if isinstance(cause, VectorayError):
-            raise cause from None
-        _log.warning("ingestion_failed", kind=type(cause or error).__name__)
-        raise InternalError(
-            "The ingestion stopped because a part of the cluster failed; run it again to go on."
-        ) from error
-    finally:
-        runtime.leave()
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Send what C++ code writes to stderr nowhere; Python's exceptions pass."""
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        try:
+            rows = ingestion_rows(
+                documents,
+                collection,
+                data_dir=Path(server.data_dir),
+                cluster=cluster,
+                pipelines=pipelines,
+                embedding=embedding,
+            )
+            for row in rows:
+                report.add(row)
+        except ray.exceptions.RayError as error:
+            cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else None
+            if isinstance(cause, VectorayError):
+                raise cause from None
+            _log.warning("ingestion_failed", kind=type(cause or error).__name__)
+            raise InternalError(
+                "The ingestion stopped because a part of the cluster failed; run it again to go on."
+            ) from error
 
 
 async def _collection(collection_id: str, server: ServerFile) -> Collection:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.fetch.settings import FetchSettings
 from pipelines.parse.settings import ParseSettings
+from pipelines.vectors.settings import LoadSettings
 from vectoray.embedding.device import DeviceChoice
 
 
@@ -86,6 +87,8 @@ class PipelineSettings(BaseModel):
         le=19,
         description="How far ingestion stands back behind searches on a busy CPU, as by the command 'nice'.",
     )
+
+    load: LoadSettings = Field(default=LoadSettings(), description="Bulk loads of ready vectors.")
 
     @model_validator(mode="after")
     def _overlap_is_smaller_than_a_chunk(self) -> Self:

@@ -9,7 +9,7 @@ from time import time_ns
 import numpy as np
 import numpy.typing as npt
 
-from storage.bulk import remove_fragments
+from storage import bulk
 from storage.commit import GroupCommit
 from storage.head import LiveSegment
 from storage.owned_shard import OwnedShard
@@ -23,25 +23,45 @@ def commit_part(
     owned: OwnedShard, commits: GroupCommit, job: str, part: str, fragments: Sequence[Path], *, seal_rows: int
 ) -> bool:
     """As `storage.writer.ShardWriter.commit_fragments`. Within a `OwnedShard.step`."""
-    with commits.paused():
-        parts = owned.manifest.jobs.get(job, ())
-        if part in parts:
-            owned.mark_adopted()
-            return False
-        # What is in the tail was acknowledged before: the new rows come after it.
-        while owned.manifest.sealed_seq < owned.view.head.seq:
-            seal(owned, seal_rows=seal_rows)
-        _adopt(owned, fragments, {**owned.manifest.jobs, job: tuple(sorted((*parts, part)))})
+    bulk.note_activity(owned.directory, job)
+    parts = owned.manifest.jobs.get(job, ())
+    done = part not in parts
+    jobs = {**owned.manifest.jobs, job: tuple(sorted({*parts, part}))}
+    if not done:
+        owned.mark_adopted()
+    elif not fragments:
+        owned.publish(replace(owned.manifest, jobs=jobs))
+    else:
+        with commits.paused():
+            # What is in the tail was acknowledged before: the new rows come after it.
+            while owned.manifest.sealed_seq < owned.view.head.seq:
+                seal(owned, seal_rows=seal_rows)
+            _adopt(owned, fragments, jobs)
     for fragment in fragments:
         shutil.rmtree(fragment, ignore_errors=True)
-    return True
+    return done
 
 
 def forget(owned: OwnedShard, job: str) -> None:
     """As `storage.writer.ShardWriter.forget_job`. Within a `OwnedShard.step`."""
-    jobs = {name: parts for name, parts in owned.manifest.jobs.items() if name != job}
-    owned.publish(replace(owned.manifest, jobs=jobs))
-    remove_fragments(owned.directory, job)
+    if job in owned.manifest.jobs:
+        jobs = {name: parts for name, parts in owned.manifest.jobs.items() if name != job}
+        owned.publish(replace(owned.manifest, jobs=jobs))
+    bulk.remove_fragments(owned.directory, job)
+
+
+def forget_abandoned(owned: OwnedShard) -> None:
+    """Forget the jobs that were left alone for long, and what they left. Within a `OwnedShard.step`."""
+    abandoned = bulk.abandoned_places(owned.directory)
+    jobs = {
+        job: parts
+        for job, parts in owned.manifest.jobs.items()
+        if (place := bulk.place_of(owned.directory, job)) not in abandoned and place.is_dir()
+    }
+    if len(jobs) < len(owned.manifest.jobs):
+        owned.publish(replace(owned.manifest, jobs=jobs))
+    for place in abandoned:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _adopt(owned: OwnedShard, fragments: Sequence[Path], jobs: Mapping[str, tuple[str, ...]]) -> None:

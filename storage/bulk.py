@@ -6,7 +6,9 @@ fragments of a part visible at once, exactly once however often it is asked: the
 segments also names the part. See docs/adr/0015-bulk-loads.md.
 """
 
+import os
 import shutil
+import time
 import uuid
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from vectoray.core.errors import InvalidRequest
 from vectoray.core.model import PointBatch
 
 BULK = "bulk"
+# A load of which nothing came for so long is not going on any more.
+ABANDONED_AFTER_S = 7 * 86_400
 
 
 def write_fragment(directory: Path, job: str, part: str, batch: PointBatch) -> Path:
@@ -46,8 +50,9 @@ def write_fragment(directory: Path, job: str, part: str, batch: PointBatch) -> P
     last = {point_id: row for row, point_id in enumerate(batch.ids)}
     if len(last) < len(batch):
         batch = batch.take(sorted(last.values()))
-    place = _place_of(directory, job) / f"{hash_id(part):016x}"
+    place = place_of(directory, job) / f"{hash_id(part):016x}"
     files.make_dir_durable(place)
+    note_activity(directory, job)
     fragment = place / uuid.uuid4().hex
     write_segment(
         fragment,
@@ -72,9 +77,26 @@ def write_fragment(directory: Path, job: str, part: str, batch: PointBatch) -> P
 
 def remove_fragments(directory: Path, job: str) -> None:
     """Remove the fragments of a job, committed or not, and what its workers left half-written."""
-    shutil.rmtree(_place_of(directory, job), ignore_errors=True)
+    shutil.rmtree(place_of(directory, job), ignore_errors=True)
 
 
-def _place_of(directory: Path, job: str) -> Path:
+def place_of(directory: Path, job: str) -> Path:
+    """Where the fragments of a job lie. It is there from the first fragment or commit on, to the end."""
     # By hash: a job may be called anything.
     return directory / BULK / f"{hash_id(job):016x}"
+
+
+def note_activity(directory: Path, job: str) -> None:
+    """Note that the job is going on, for `abandoned_places`."""
+    place = place_of(directory, job)
+    files.make_dir_durable(place)
+    os.utime(place)
+
+
+def abandoned_places(directory: Path) -> list[Path]:
+    """The places of jobs of which nothing came for `ABANDONED_AFTER_S`."""
+    before_s = time.time() - ABANDONED_AFTER_S
+    try:
+        return [place for place in (directory / BULK).iterdir() if place.stat().st_mtime < before_s]
+    except FileNotFoundError:
+        return []

@@ -318,6 +318,8 @@ class ShardWriter:
             Unavailable: The shard is closed, or broken.
         """
         with self._owned.step():
+            if job not in self._owned.manifest.jobs:
+                adoption.forget_abandoned(self._owned)
             done = adoption.commit_part(
                 self._owned, self._commits, job, part, fragments, seal_rows=self._settings.seal_rows
             )
@@ -325,6 +327,10 @@ class ShardWriter:
         self._due.set()
         self._call_for_merges()
         return done
+
+    def committed_parts(self, job: str) -> frozenset[str]:
+        """The parts of a bulk load that are committed."""
+        return frozenset(self._owned.manifest.jobs.get(job, ()))
 
     def forget_job(self, job: str) -> None:
         """Forget which parts of a bulk load are committed, and remove what is left of its fragments.
@@ -420,7 +426,12 @@ class ShardWriter:
             or self._unindexed_rows() >= self._settings.max_unindexed_rows
         )
 
+    def _forget_abandoned(self) -> None:
+        with self._owned.step():
+            adoption.forget_abandoned(self._owned)
+
     def _maintain(self) -> None:
+        self._attempt(self._forget_abandoned)
         while not self._closing.is_set() and not self.broken:
             self._due.wait(min(self._settings.flush_interval_s, _RESTS_AFTER_S))
             self._due.clear()

@@ -60,6 +60,11 @@ class VectorayServer:
         return bool(json.loads(answer)["healthy"]) if answer else False
 
     @property
+    def data_dir(self) -> Path:
+        """The data folder, absolute."""
+        return self._data_dir
+
+    @property
     def pid(self) -> int:
         """The process whose descendants are the whole server."""
         found: dict[str, Any] = json.loads((self._data_dir / "run" / "server.json").read_text())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cluster.event_publisher import EventPublisher
-from cluster.shards import shard_directory
+from cluster.placement import shard_directory
 from storage.catalog import sqlite_url
 from storage.events import EventLog, EventSettings, ShardKey
 from storage.shard import ShardSpec, create_shard

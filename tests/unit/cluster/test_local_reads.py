@@ -13,7 +13,8 @@ import pytest
 
 from cluster import local_reads
 from cluster.local_reads import LocalReads
-from cluster.shards import OpenShards, search_heads, shard_directory
+from cluster.placement import shard_directory
+from cluster.shards import OpenShards, search_heads
 from storage.reader import ShardReader
 from storage.settings import StorageSettings
 from storage.shard import COUNTER
