@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from cluster.settings import ClusterSettings
 from pipelines.driver import show_progress_on_terminals_only
 from pipelines.embedding_workers import chunk_embedder, embedding_workers
 from pipelines.settings import PipelineSettings
-from pipelines.sources import Document
+from pipelines.sources import FileDocument
 from pipelines.stages import WRITE, Row, read_document, store_rows
 from pipelines.workers import engine_of_worker, give_way
 from vectoray.core.model import Collection
-from vectoray.embedding import EmbeddingSettings, ModelRegistry
+from vectoray.embedding import EmbeddingSettings, ModelRegistry, TokenCounter
 from vectoray.embedding.model import model_of
 
 # A small machine has fewer CPUs than stages; a stage that asked for a whole one would wait for ever.
@@ -27,6 +28,12 @@ _STAGE_CPUS = 0.25
 _MAX_BLOCKS = 128
 
 Columns = dict[str, npt.NDArray[Any]]
+
+
+@cache
+def tokens_of_worker(model_name: str, embedding: EmbeddingSettings) -> TokenCounter | None:
+    """What counts a model's tokens in this Ray worker."""
+    return ModelRegistry(embedding).token_counter(model_name)
 
 
 class EmbedChunks:
@@ -56,7 +63,7 @@ class EmbedChunks:
 
 
 def ingestion_rows(
-    documents: Sequence[Document],
+    documents: Sequence[FileDocument],
     collection: Collection,
     *,
     data_dir: Path,
@@ -84,7 +91,8 @@ def ingestion_rows(
 
     def read(document: dict[str, Any]) -> list[Row]:
         give_way(pipelines.niceness)
-        return list(read_document(document, collection, engine_of_worker(cluster), pipelines))
+        engine, tokens = engine_of_worker(cluster), tokens_of_worker(model.name, embedding)
+        return list(read_document(FileDocument(**document), collection, engine, pipelines, tokens=tokens))
 
     def store(columns: Columns) -> Columns:
         give_way(pipelines.niceness)

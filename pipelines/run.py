@@ -21,7 +21,7 @@ from cluster.settings import ClusterSettings
 from pipelines.driver import joined
 from pipelines.report import Report
 from pipelines.settings import PipelineSettings
-from pipelines.sources import list_documents
+from pipelines.sources import FileDocument, LocalFolder, Skipped, Unread
 from storage.catalog import Catalog
 from vectoray.core.errors import (
     CollectionNotFound,
@@ -60,13 +60,16 @@ def run(request: IngestRequest, server: ServerFile) -> Report:
     started_s = time.monotonic()
     pipelines = PipelineSettings.model_validate(server.settings["pipelines"])
     cluster = ClusterSettings.model_validate(server.settings["cluster"])
-    listing = list_documents(request.path, max_file_bytes=pipelines.max_file_bytes)
     embedding = EmbeddingSettings.model_validate(server.settings["embedding"])
+    listed = list(LocalFolder(request.path, max_file_bytes=pipelines.max_file_bytes))
     collection = asyncio.run(_collection(request.collection_id, server))
     model_of(collection, ModelRegistry(embedding).models)
-    report = Report(failed=list(listing.refused), skipped=listing.skipped, documents=len(listing.refused))
-    if listing.documents:
-        _run_on_ray(listing.documents, collection, server, cluster, pipelines, embedding, report)
+    documents = [item for item in listed if isinstance(item, FileDocument)]
+    skipped = [item for item in listed if isinstance(item, Skipped)]
+    refused = [item for item in listed if isinstance(item, Unread) and not isinstance(item, Skipped)]
+    report = Report(failed=refused, skipped=skipped, documents=len(refused))
+    if documents:
+        _run_on_ray(documents, collection, server, cluster, pipelines, embedding, report)
     report.seconds = round(time.monotonic() - started_s, 3)
     return report
 

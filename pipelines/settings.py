@@ -1,9 +1,8 @@
 """The ingestion section of the settings."""
 
-from typing import Self
+from pydantic import BaseModel, ConfigDict, Field
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
+from pipelines.chunk_settings import ChunkingSettings
 from pipelines.fetch.settings import FetchSettings
 from pipelines.parse.settings import ParseSettings
 from pipelines.vectors.settings import LoadSettings
@@ -20,18 +19,9 @@ class PipelineSettings(BaseModel):
         min_length=1,
         description="Name of the model that turns chunks into vectors, where a collection names none.",
     )
-    chunk_max_chars: int = Field(
-        default=900,
-        ge=100,
-        le=100_000,
-        description="Characters in a chunk at most. English text has about four to a token, and what a model "
-        "reads beyond its token limit is ignored.",
-    )
-    chunk_overlap_chars: int = Field(
-        default=100,
-        ge=0,
-        le=50_000,
-        description="Characters that a chunk repeats from the end of the one before, at most.",
+    chunking: ChunkingSettings = Field(
+        default=ChunkingSettings(),
+        description="How web pages, and documents of the command line, become chunks.",
     )
     max_file_bytes: int = Field(
         default=64 * 2**20,
@@ -89,9 +79,3 @@ class PipelineSettings(BaseModel):
     )
 
     load: LoadSettings = Field(default=LoadSettings(), description="Bulk loads of ready vectors.")
-
-    @model_validator(mode="after")
-    def _overlap_is_smaller_than_a_chunk(self) -> Self:
-        if self.chunk_overlap_chars >= self.chunk_max_chars:
-            raise ValueError("chunk_overlap_chars must be smaller than chunk_max_chars")
-        return self

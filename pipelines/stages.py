@@ -6,18 +6,21 @@ of a document: its error travels as a row and the others go on.
 """
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 import numpy as np
 import orjson
 
 from pipelines.chunk import Chunk, chunk
-from pipelines.parse import ParseError, media_type_of, parse
+from pipelines.parse import ParsedDocument, ParseError, media_type_of, parse
 from pipelines.settings import PipelineSettings
+from pipelines.sources.document import NO_FORMAT, Readable, TextDocument
+from vectoray.core.errors import InvalidRequest, Unavailable
 from vectoray.core.model import Collection, FloatMatrix, Point, PointBatch
+from vectoray.embedding import TokenCounter
 
 WRITE, REMOVE, UNCHANGED, FAILED = "write", "remove", "unchanged", "failed"
 
@@ -62,64 +65,84 @@ def chunk_id(uri: str, index: int) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{uri}#{index}"))
 
 
-def chunks_of(uri: str, source: str, title: str | None, chunks: Sequence[Chunk]) -> list[StoredChunk]:
-    """A document's chunks with their ids and payloads."""
+def chunks_of(
+    uri: str, source: str, title: str | None, chunks: Sequence[Chunk], *, metadata: bytes = b"{}"
+) -> list[StoredChunk]:
+    """A document's chunks with their ids and payloads; ``metadata`` is a JSON object that each has."""
     return [
         StoredChunk(
             id=chunk_id(uri, piece.index),
             text=piece.text,
-            embedded="\n".join([" > ".join(piece.headings), piece.text]).lstrip(),
-            payload=orjson.dumps(_payload(source, title, piece)),
+            embedded=piece.embedded,
+            payload=orjson.dumps(_payload(source, title, piece, metadata)),
         )
         for piece in chunks
     ]
 
 
-def _payload(source: str, title: str | None, piece: Chunk) -> dict[str, Any]:
+def _payload(source: str, title: str | None, piece: Chunk, metadata: bytes) -> dict[str, Any]:
     payload: dict[str, Any] = {
         "title": title or source,
         "content": piece.text,
         "source": source,
         "chunk_index": piece.index,
+        "start_char": piece.start,
+        "end_char": piece.end,
     }
     if piece.page is not None:
         payload["page"] = piece.page
     if piece.headings:
         payload["headings"] = list(piece.headings)
+    if metadata != b"{}":
+        payload["metadata"] = orjson.Fragment(metadata)
     return payload
 
 
 def read_document(
-    document: Mapping[str, Any], collection: Collection, store: ChunkStore, settings: PipelineSettings
+    document: Readable | TextDocument,
+    collection: Collection,
+    store: ChunkStore,
+    settings: PipelineSettings,
+    *,
+    tokens: TokenCounter | None = None,
 ) -> Iterator[Row]:
     """A document's rows: what must be written or removed so that the collection holds what the file says.
 
     Args:
-        document: ``path``, ``uri`` and ``source`` of a `pipelines.sources.Document`.
+        document: What to read.
         collection: Where its chunks are stored.
         store: Answers which chunks are stored already.
         settings: Sizes and limits.
+        tokens: Counts the tokens that the collection's model reads.
     """
-    uri, source = document["uri"], document["source"]
     try:
-        chunks = _read_chunks(Path(document["path"]), uri, source, settings)
-    except ParseError as error:
-        yield _row(FAILED, source=source, reason=error.message)
-    except OSError as error:
-        yield _row(FAILED, source=source, reason=f"The file cannot be read: {error.strerror}.")
+        chunks = _read_chunks(document, settings, tokens)
+    except (InvalidRequest, Unavailable) as error:
+        yield _row(FAILED, source=document.source, reason=error.message)
     else:
-        yield from _changes(chunks, uri, source, collection, store)
+        yield from _changes(chunks, document.uri, document.source, collection, store)
 
 
-def _read_chunks(path: Path, uri: str, source: str, settings: PipelineSettings) -> list[StoredChunk]:
-    media_type = media_type_of(path)
-    if media_type is None:
-        raise ParseError("Not a document: HTML, Markdown, plain text, PDF, DOCX, CSV and JSON are read.")
-    parsed = parse(path.read_bytes(), media_type=media_type, limits=settings.parse.limits)
-    pieces = chunk(parsed, max_chars=settings.chunk_max_chars, overlap_chars=settings.chunk_overlap_chars)
+def _read_chunks(
+    document: Readable | TextDocument, settings: PipelineSettings, tokens: TokenCounter | None
+) -> list[StoredChunk]:
+    metadata = b"{}"
+    if isinstance(document, TextDocument):
+        parsed, metadata = document.parsed(), document.metadata
+    else:
+        parsed = _parsed(document, settings)
+    pieces = chunk(parsed, settings.chunking.chunking(), tokens=tokens)
     if not pieces:
         raise ParseError("The document has no text.")
-    return chunks_of(uri, source, parsed.title, pieces)
+    return chunks_of(document.uri, document.source, parsed.title, pieces, metadata=metadata)
+
+
+def _parsed(document: Readable, settings: PipelineSettings) -> ParsedDocument:
+    media_type = media_type_of(PurePosixPath(document.source))
+    if media_type is None:
+        raise ParseError(NO_FORMAT)
+    data = document.read(max_bytes=settings.max_file_bytes)
+    return parse(data, media_type=media_type, limits=settings.parse.limits)
 
 
 def _changes(

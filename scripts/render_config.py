@@ -54,14 +54,17 @@ def render() -> str:
 
 def _render_section(section: type[BaseModel], defaults: dict[str, Any], prefix: str) -> Iterator[str]:
     """One block of text, which ends with a line feed, for each setting of a section."""
-    schemas = section.model_json_schema()["properties"]
+    schema = section.model_json_schema()
     for name, field in section.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             nested = _render_section(field.annotation, defaults[name], f"{prefix}{name.upper()}__")
             body = textwrap.indent("\n".join(nested), "  ")
             yield f"{_comment(_described(field))}\n{name}:\n{body}"
         else:
-            facts = f"{_kind(schemas[name])}. {prefix}{name.upper()}"
+            own = schema["properties"][name]
+            if "$ref" in own:
+                own = schema["$defs"][own["$ref"].rpartition("/")[2]]
+            facts = f"{_kind(own)}. {prefix}{name.upper()}"
             value = yaml.safe_dump({name: defaults[name]}, width=10_000)
             yield f"{_comment(_described(field))}\n{_comment(facts)}\n{value}"
 
@@ -91,6 +94,8 @@ def _kind(schema: dict[str, Any]) -> str:
 
 
 def _with_bounds(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return f"One of: {', '.join(schema['enum'])}"
     kind = _KINDS[schema["type"]]
     if "minimum" in schema and "maximum" in schema:
         return f"{kind} from {schema['minimum']:,} to {schema['maximum']:,}"

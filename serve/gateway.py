@@ -18,7 +18,6 @@ from serve.machine import Machine
 from serve.preflight import is_loopback
 from serve.service.attempts import AttemptLimits
 from serve.service.limits import CollectionDefaults, Limits
-from serve.service.server_status import Chunking
 from serve.services import RateLimits, Services
 from serve.upload_place import open_upload_place
 from storage.catalog import Catalog
@@ -59,10 +58,7 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
                 max_batch_urls=settings.serve.max_batch_urls,
                 max_project_urls=settings.serve.max_project_urls,
             ),
-            chunking=Chunking(
-                max_chars=settings.pipelines.chunk_max_chars,
-                overlap_chars=settings.pipelines.chunk_overlap_chars,
-            ),
+            chunking=settings.pipelines.chunking.chunking(),
             machine=Machine(settings.data_dir),
             passwords=Passwords(
                 threads=accounts.password_threads,

@@ -40,7 +40,7 @@ from serve.service.projects import ProjectService
 from serve.service.recovery import recover_unfinished
 from serve.service.request_limits import RequestLimits
 from serve.service.search import SearchService, TextEmbedder
-from serve.service.server_status import Chunking, Embedding, ModelProbe, ServerStatusService
+from serve.service.server_status import Embedding, ModelProbe, ServerStatusService
 from serve.service.sign_in import SignInService
 from serve.service.sources import SourceService
 from serve.service.statistics import StatisticsService
@@ -62,6 +62,7 @@ from storage.catalog import (
 )
 from storage.events import EventLog
 from vectoray.core.errors import Unavailable, VectorayError
+from vectoray.core.ingestion import Chunking
 from vectoray.embedding import ModelInfo
 
 _log = structlog.get_logger(__name__)

@@ -14,13 +14,14 @@ import numpy as np
 
 from pipelines.chunk import chunk
 from pipelines.parse import ParseError, media_type_of, parse
+from vectoray.core.ingestion import Chunking, ChunkingStrategy
 from vectoray.core.model import FloatMatrix
 from vectoray.embedding import ModelRegistry
 
 SOURCES = (Path("/usr/share/doc/python3.11/html"), Path("/usr/share/doc/postgresql-doc-15/html"))
 CACHE = Path(".bench")
 _MODEL = "all-MiniLM-L6-v2"
-_CHUNK_CHARS = 250
+_CHUNKING = Chunking(ChunkingStrategy.PARAGRAPH, size_chars=250, overlap_chars=0)
 _BATCH = 512
 
 
@@ -86,8 +87,8 @@ def _chunks(rows: int, sources: tuple[Path, ...]) -> Iterator[tuple[str, str]]:
                 document = parse(path.read_bytes(), media_type=kind)
             except ParseError:
                 continue
-            for piece in chunk(document, max_chars=_CHUNK_CHARS, overlap_chars=0):
-                if len(piece.text) > _CHUNK_CHARS // 5 and piece.text not in seen:
+            for piece in chunk(document, _CHUNKING):
+                if len(piece.text) > _CHUNKING.size_chars // 5 and piece.text not in seen:
                     seen.add(piece.text)
                     yield piece.text, str(path.relative_to(source))
                     if len(seen) == rows:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from pipelines.url_spelling import normalise
 from serve.auth import Principal
 from serve.service.limits import Limits
 from serve.service.project_rights import canonical, find_project
-from serve.service.url_spelling import normalise
 from storage.catalog import Projects, ProjectUrls, Submission
 from vectoray.core.accounts import Scope
 from vectoray.core.errors import Conflict, InvalidRequest, LimitExceeded, ProjectNotFound, UrlNotFound

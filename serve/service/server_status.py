@@ -15,6 +15,7 @@ from serve.service.search import TextEmbedder
 from storage.catalog import ProjectUrls
 from vectoray.core.accounts import Scope
 from vectoray.core.errors import Unavailable, VectorayError
+from vectoray.core.ingestion import Chunking
 from vectoray.core.projects import UrlStatus
 from vectoray.embedding import ModelInfo
 
@@ -23,19 +24,6 @@ _log = structlog.get_logger(__name__)
 _WAITING = (UrlStatus.PENDING, UrlStatus.CRAWLING, UrlStatus.ENCODING)
 _PROBE_TIMEOUT_S = 5.0
 _PROBED_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Chunking:
-    """How texts are cut for a model.
-
-    Attributes:
-        max_chars: Characters in a chunk at most.
-        overlap_chars: Characters that a chunk repeats of the one before, at most.
-    """
-
-    max_chars: int
-    overlap_chars: int
 
 
 @dataclass(frozen=True, slots=True)

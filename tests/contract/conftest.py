@@ -22,13 +22,13 @@ from serve.credentials.passwords import Passwords
 from serve.credentials.tokens import Tokens
 from serve.machine import Machine
 from serve.service.limits import CollectionDefaults, Limits
-from serve.service.server_status import Chunking
 from serve.services import Services
 from serve.settings import ServeSettings
 from storage.blobs import Blobs
 from storage.catalog import Catalog
 from storage.events import EventLog, EventSettings
 from tests.contract.vectory_client import User, sign_in
+from vectoray.core.ingestion import Chunking
 from vectoray.core.model import FloatMatrix
 from vectoray.embedding import ModelInfo
 
@@ -107,7 +107,7 @@ def open_services(
                 settings.max_streams_per_user,
             ),
             blobs=Blobs.open(tmp_path / "uploads"),
-            chunking=Chunking(max_chars=900, overlap_chars=100),
+            chunking=Chunking(size_chars=512, overlap_chars=50),
             machine=Machine(tmp_path),
             **quick_credentials(),
             event_log=EventLog.open(events_url),

@@ -12,7 +12,6 @@ from serve.app import build_app
 from serve.machine import Machine
 from serve.service.attempts import AttemptLimits
 from serve.service.limits import CollectionDefaults, Limits
-from serve.service.server_status import Chunking
 from serve.services import RateLimits, Services
 from serve.settings import ServeSettings
 from storage.blobs import Blobs
@@ -21,6 +20,7 @@ from storage.events import EventLog
 from tests.contract.conftest import MODEL, LetterEmbedder, quick_credentials, running
 from tests.contract.envelopes import assert_vectorizer_error, assert_vectory_error
 from tests.contract.test_accounts import AUTH, KEYS, PASSWORD, bearer, log_in, make_key
+from vectoray.core.ingestion import Chunking
 
 EMAIL = "ann@example.com"
 COLLECTIONS = "/api/v1/collections"
@@ -43,7 +43,7 @@ async def limited(
                 models=[MODEL],
                 defaults=CollectionDefaults(shards=2, embedding_model=MODEL),
                 limits=Limits(settings.max_dimension, settings.max_batch_points),
-                chunking=Chunking(max_chars=900, overlap_chars=100),
+                chunking=Chunking(size_chars=512, overlap_chars=50),
                 machine=Machine(tmp_path),
                 blobs=Blobs.open(tmp_path / "uploads"),
                 rate_limits=rate_limits,

@@ -501,8 +501,8 @@ async def test_the_model_is_described(site: Site, ann: User) -> None:
         "embedding_size": 3,
         "max_sequence_length": 8,
         "chunking_strategy": "text_splitting",
-        "chunk_size": 900,
-        "chunk_overlap": 100,
+        "chunk_size": 512,
+        "chunk_overlap": 50,
         "configuration": {"normalize_embeddings": True},
         "version": "1",
     }

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.chunk import chunk
+from pipelines.chunk_settings import ChunkingSettings
 from pipelines.parse import ParseError, media_type_of, parse
 from vectoray.core.model import FloatMatrix
 from vectoray.embedding import EmbeddingModel
@@ -17,7 +18,8 @@ DAMAGED = "damaged-report.pdf"
 def chunks_of(path: Path) -> list[str]:
     kind = media_type_of(path)
     assert kind is not None
-    return [piece.text for piece in chunk(parse(path.read_bytes(), media_type=kind))]
+    parsed = parse(path.read_bytes(), media_type=kind)
+    return [piece.embedded for piece in chunk(parsed, ChunkingSettings().chunking())]
 
 
 @pytest.fixture(scope="module")

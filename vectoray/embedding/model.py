@@ -116,6 +116,21 @@ class EmbeddingModel(Protocol):
         """
 
 
+class TokenCounter(Protocol):
+    """Says how much of a model's limit texts take, without the model's weights."""
+
+    @property
+    def max_tokens(self) -> int:
+        """How many tokens of a text the model reads."""
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has, those that the model puts around it included; without a limit.
+
+        Raises:
+            InvalidRequest: A text is not valid Unicode.
+        """
+
+
 def check_texts(texts: Sequence[str]) -> None:
     """Refuse strings that have no UTF-8 form, such as a lone surrogate that came in JSON.
 

@@ -1,7 +1,7 @@
 """The models a server has, and how to load one. Imports no model runtime until it must."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -9,16 +9,32 @@ from typing import Any
 from vectoray.core.errors import InvalidRequest
 from vectoray.embedding.device import Device
 from vectoray.embedding.encoder_folder import read_encoder_folder
-from vectoray.embedding.model import EmbeddingModel, ModelInfo, RunOptions
+from vectoray.embedding.model import EmbeddingModel, ModelInfo, RunOptions, TokenCounter
 from vectoray.embedding.settings import EmbeddingSettings, HttpModelSettings, LocalModelSettings
-
-_Loader = Callable[[ModelInfo, Path, RunOptions], EmbeddingModel]
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    """A model, and the module that makes it and its token counter: by name, since it may import a runtime.
+
+    Attributes:
+        more: Arguments of the module's ``load`` and ``token_counter`` besides those that all have.
+    """
+
     info: ModelInfo
-    load: _Loader
+    module: str
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self, cache_dir: Path, run: RunOptions) -> EmbeddingModel:
+        made: EmbeddingModel = self._module().load(self.info, cache_dir=cache_dir, run=run, **self.more)
+        return made
+
+    def token_counter(self) -> TokenCounter | None:
+        made: TokenCounter | None = self._module().token_counter(self.info, **self.more)
+        return made
+
+    def _module(self) -> Any:
+        return import_module(f"vectoray.embedding.{self.module}")
 
 
 class ModelRegistry:
@@ -76,8 +92,15 @@ class ModelRegistry:
             InvalidRequest: No such model; the message names those that exist.
             InternalError: It cannot be loaded; the log says why.
         """
-        entry = self._entry(name)
-        return entry.load(entry.info, cache_dir, RunOptions(device, threads, low_latency))
+        return self._entry(name).load(cache_dir, RunOptions(device, threads, low_latency))
+
+    def token_counter(self, name: str) -> TokenCounter | None:
+        """What counts the tokens that a model reads, without its weights; None where only its endpoint could.
+
+        Raises:
+            InvalidRequest: No such model; the message names those that exist.
+        """
+        return self._entry(name).token_counter()
 
     def _entry(self, name: str) -> _Entry:
         entry = self._entries.get(name)
@@ -90,20 +113,10 @@ class ModelRegistry:
         return entry
 
 
-def _from(module: str, **more: Any) -> _Loader:
-    """The function ``load`` of a module that is imported when it is called: runtimes take seconds."""
-
-    def load(info: ModelInfo, cache_dir: Path, run: RunOptions) -> EmbeddingModel:
-        loader: Callable[..., EmbeddingModel] = import_module(f"vectoray.embedding.{module}").load
-        return loader(info, cache_dir=cache_dir, run=run, **more)
-
-    return load
-
-
 def _entry_of(settings: LocalModelSettings | HttpModelSettings) -> _Entry:
     if isinstance(settings, HttpModelSettings):
         info = ModelInfo(settings.name, settings.provider, settings.dimension, settings.max_tokens)
-        return _Entry(info, _from("http_model", settings=settings))
+        return _Entry(info, "http_model", {"settings": settings})
     try:
         folder = read_encoder_folder(settings.path, max_tokens=settings.max_tokens)
     except InvalidRequest as error:
@@ -118,7 +131,7 @@ def _entry_of(settings: LocalModelSettings | HttpModelSettings) -> _Entry:
         unit_length=folder.normalize,
         runs_on_gpu=True,
     )
-    return _Entry(info, _from("sentence_encoder", folder=folder))
+    return _Entry(info, "sentence_encoder", {"folder": folder})
 
 
 _BUILT_IN = (
@@ -132,10 +145,10 @@ _BUILT_IN = (
             version="0.1.0",
             runs_on_gpu=True,
         ),
-        load=_from("minilm"),
+        module="minilm",
     ),
     _Entry(
         ModelInfo("hashing-384", provider="vectoray", dimension=384, max_tokens=256),
-        load=_from("hashing"),
+        module="hashing",
     ),
 )

@@ -9,9 +9,9 @@ import structlog
 
 from vectoray.core.errors import InternalError
 from vectoray.embedding.encoder_folder import EncoderFolder
-from vectoray.embedding.model import EmbeddingModel, ModelInfo, RunOptions
+from vectoray.embedding.model import EmbeddingModel, ModelInfo, RunOptions, TokenCounter
 from vectoray.embedding.model_cache import cached_model
-from vectoray.embedding.openvino_model import OpenVinoModel
+from vectoray.embedding.tokens import TokenReader
 
 _log = structlog.get_logger(__name__)
 
@@ -19,6 +19,11 @@ _CONVERTED_BY = ("torch", "transformers", "openvino")
 
 # Raise it when `conversion` changes what it writes.
 _CONVERSION = "2"
+
+
+def token_counter(info: ModelInfo, folder: EncoderFolder) -> TokenCounter:  # noqa: ARG001
+    """What counts the tokens of the model in ``folder``."""
+    return TokenReader(folder)
 
 
 def load(
@@ -46,6 +51,8 @@ def load(
         from vectoray.embedding.torch_model import TorchModel  # noqa: PLC0415  (imports torch: seconds)
 
         return TorchModel(info, folder=folder, fingerprint=fingerprint, device="gpu")
+    from vectoray.embedding.openvino_model import OpenVinoModel  # noqa: PLC0415  (as above)
+
     return OpenVinoModel(
         info,
         folder=folder,

@@ -1,6 +1,7 @@
 """Texts to token ids, in batches of similar length. Knows neither OpenVINO nor torch."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,14 @@ _MAX_CHARS_PER_TOKEN = 128
 
 
 class TokenReader:
-    """Reads texts as a model does: cut at its limit of tokens, with its special tokens around them."""
+    """Reads texts as a model does: cut at its limit of tokens, with its special tokens around them.
+
+    A `vectoray.embedding.model.TokenCounter` too.
+    """
 
     def __init__(self, folder: EncoderFolder) -> None:
         """Load the tokenizer of a model."""
-        self._max_tokens = folder.max_tokens
+        self.max_tokens = folder.max_tokens
         self._pad_id = folder.pad_id
         self._lowercase = folder.lowercase
         self._tokenizer = Tokenizer.from_file(str(folder.tokenizer))
@@ -34,11 +38,24 @@ class TokenReader:
             InvalidRequest: A text is not valid Unicode.
         """
         check_texts(texts)
-        cut = [text[: self._max_tokens * _MAX_CHARS_PER_TOKEN] for text in texts]
-        if self._lowercase:
-            cut = [text.lower() for text in cut]
-        encodings: list[Encoding] = self._tokenizer.encode_batch_fast(cut)
+        cut = [text[: self.max_tokens * _MAX_CHARS_PER_TOKEN] for text in texts]
+        encodings: list[Encoding] = self._tokenizer.encode_batch_fast(self._in_case(cut))
         return encodings
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has, as `TokenCounter.count_tokens`."""
+        check_texts(texts)
+        return [len(encoding) for encoding in self._unlimited.encode_batch_fast(self._in_case(texts))]
+
+    @cached_property
+    def _unlimited(self) -> Tokenizer:
+        # Limits are a state of a tokenizer, which other threads use meanwhile.
+        tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
+        tokenizer.no_truncation()
+        return tokenizer
+
+    def _in_case(self, texts: Sequence[str]) -> Sequence[str]:
+        return [text.lower() for text in texts] if self._lowercase else texts
 
     def pad(
         self, encodings: Sequence[Encoding], *, step: int
@@ -48,7 +65,7 @@ class TokenReader:
         Where there is no token, the mask is zero.
         """
         longest = max(len(encoding) for encoding in encodings)
-        shape = (len(encodings), min(padded(longest, step), self._max_tokens))
+        shape = (len(encodings), min(padded(longest, step), self.max_tokens))
         ids = np.full(shape, self._pad_id, dtype=np.int64)
         mask = np.zeros(shape, dtype=np.int64)
         for row, encoding in enumerate(encodings):

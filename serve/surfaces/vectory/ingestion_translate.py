@@ -141,8 +141,8 @@ def templates() -> list[wire.Template]:
         _template(
             "faq",
             "FAQ",
-            "A paragraph at a time: a question stays together with its answer.",
-            Chunking(ChunkingStrategy.PARAGRAPH, 1200, 0),
+            "Whole paragraphs, as many as fit: an answer stays in one piece.",
+            Chunking(ChunkingStrategy.PARAGRAPH, 800, 0),
         ),
     ]
 

@@ -135,7 +135,7 @@ def model_info(embedding: Embedding) -> wire.ModelInfo:
         embedding_size=model.dimension,
         max_sequence_length=model.max_tokens,
         chunking_strategy="text_splitting",
-        chunk_size=embedding.chunking.max_chars,
+        chunk_size=embedding.chunking.size_chars,
         chunk_overlap=embedding.chunking.overlap_chars,
         configuration={"normalize_embeddings": model.unit_length},
         version=model.version,

@@ -22,7 +22,6 @@ from scripts.transcripts.replay import replay
 from serve.app import SURFACES, build_app
 from serve.machine import Machine
 from serve.service.limits import CollectionDefaults, Limits
-from serve.service.server_status import Chunking
 from serve.services import Services
 from serve.settings import ServeSettings
 from serve.surface import Surface
@@ -34,6 +33,7 @@ from storage.catalog import Catalog, ProjectUrls
 from storage.events import EventLog
 from tests.contract.conftest import quick_credentials, running
 from tests.unit.docs.markdown import ROOT, calls, examples
+from vectoray.core.ingestion import Chunking
 from vectoray.core.model import FloatMatrix
 from vectoray.core.projects import UrlStatus
 from vectoray.embedding import ModelRegistry
@@ -100,7 +100,7 @@ async def client(
             defaults=CollectionDefaults(shards=2, embedding_model=MODEL),
             limits=Limits(),
             blobs=Blobs.open(tmp_path / "uploads"),
-            chunking=Chunking(max_chars=900, overlap_chars=100),
+            chunking=Chunking(size_chars=512, overlap_chars=50),
             machine=Machine(tmp_path),
             **quick_credentials(),
             event_log=EventLog.open(f"sqlite:///{tmp_path / 'events.db'}"),
@@ -120,7 +120,9 @@ async def notes(client: httpx.AsyncClient, model: QuickModel) -> None:
     document = parse(
         b"# Durability\n\nAn insert that was answered is on the disk.\n", media_type=MediaType.MARKDOWN
     )
-    stored = chunks_of("file:///notes/durability.md", "durability.md", document.title, chunk(document))
+    stored = chunks_of(
+        "file:///notes/durability.md", "durability.md", document.title, chunk(document, Chunking())
+    )
     vectors = await model.embed(MODEL.name, [piece.embedded for piece in stored])
     body = {"name": "notes", "dimension": MODEL.dimension, "metric": "cosine"}
     await client.post("/api/v1/collections", json=body)

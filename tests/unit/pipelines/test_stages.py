@@ -10,14 +10,20 @@ import pytest
 
 from cluster.local_engine import LocalEngine
 from pipelines.blocking_engine import BlockingEngine
+from pipelines.chunk_settings import ChunkingSettings
+from pipelines.parse import MediaType, parse
 from pipelines.report import Report
 from pipelines.settings import PipelineSettings
-from pipelines.sources import list_documents
+from pipelines.sources import FileDocument, LocalFolder, TextDocument, Unread
 from pipelines.stages import FAILED, chunk_id, read_document, store_rows
+from vectoray.core.ingestion import ChunkingStrategy
 from vectoray.core.model import Collection, IndexOptions, Metric
 from vectoray.embedding import ModelRegistry
 
-SETTINGS = PipelineSettings(chunk_max_chars=100, chunk_overlap_chars=0, embedding_model="hashing-384")
+SETTINGS = PipelineSettings(
+    chunking=ChunkingSettings(strategy=ChunkingStrategy.PARAGRAPH, size_chars=100, overlap_chars=0),
+    embedding_model="hashing-384",
+)
 COLLECTION = Collection(
     id="11111111-1111-4111-8111-111111111111",
     name="docs",
@@ -51,9 +57,9 @@ def ingest(folder: Path, store: BlockingEngine) -> Report:
     """All stages, one after the other in this process."""
     model = ModelRegistry().load("hashing-384", cache_dir=folder)
     report = Report()
-    for document in list_documents(folder, max_file_bytes=100_000).documents:
-        row = {"path": document.path, "uri": document.uri, "source": document.source}
-        rows = list(read_document(row, COLLECTION, store, SETTINGS))
+    for document in LocalFolder(folder, max_file_bytes=100_000):
+        assert not isinstance(document, Unread)
+        rows = list(read_document(document, COLLECTION, store, SETTINGS))
         store_rows(rows, model.embed([row["embedded"] for row in rows]), COLLECTION, store)
         for row in rows:
             report.add(row)
@@ -79,6 +85,8 @@ def test_a_document_is_stored_with_what_a_search_shows(folder: Path, store: Bloc
         "content": "Install it first.",
         "source": "guide.md",
         "chunk_index": 0,
+        "start_char": 0,
+        "end_char": 17,
         "headings": ["Guide", "Setup"],
     }
 
@@ -106,12 +114,25 @@ def test_only_changed_chunks_are_written_again(folder: Path, store: BlockingEngi
     path = folder / "a.txt"
     path.write_text(paragraphs(5))
     ingest(folder, store)
-    path.write_text(paragraphs(5).replace("subject 3", "another subject"))
+    path.write_text(paragraphs(5).replace("subject 3", "subject X"))
     report = ingest(folder, store)
     assert (report.chunks_written, report.chunks_unchanged, report.chunks_removed) == (1, 4, 0)
     (point,) = store.get(COLLECTION, [chunk_id(path.as_uri(), 3)])
     assert point is not None
-    assert "another subject" in (point.text or "")
+    assert "subject X" in (point.text or "")
+
+
+def test_chunks_whose_place_moved_are_written_again(folder: Path, store: BlockingEngine) -> None:
+    path = folder / "a.txt"
+    path.write_text(paragraphs(5))
+    ingest(folder, store)
+    path.write_text(paragraphs(5).replace("subject 3", "another subject"))
+    assert ingest(folder, store).chunks_written == 2
+    (point,) = store.get(COLLECTION, [chunk_id(path.as_uri(), 4)])
+    assert point is not None
+    payload = orjson.loads(point.payload)
+    text = parse(path.read_bytes(), media_type=MediaType.TEXT).text
+    assert text[payload["start_char"] : payload["end_char"]] == point.text
 
 
 def test_chunks_beyond_the_end_of_a_shorter_document_are_removed(folder: Path, store: BlockingEngine) -> None:
@@ -148,7 +169,7 @@ def test_a_document_that_fails_keeps_what_an_earlier_run_stored(folder: Path, st
 
 
 def test_a_file_that_vanishes_meanwhile_is_reported(folder: Path, store: BlockingEngine) -> None:
-    gone = {"path": str(folder / "gone.txt"), "uri": "file:///gone.txt", "source": "gone.txt"}
+    gone = FileDocument("file:///gone.txt", "gone.txt", str(folder / "gone.txt"), str(folder))
     (row,) = read_document(gone, COLLECTION, store, SETTINGS)
     assert row["kind"] == FAILED
     assert row["reason"] == "The file cannot be read: No such file or directory."
@@ -156,10 +177,24 @@ def test_a_file_that_vanishes_meanwhile_is_reported(folder: Path, store: Blockin
 
 def test_vectors_of_rows_that_are_not_written_are_ignored(folder: Path, store: BlockingEngine) -> None:
     (folder / "a.txt").write_text("Something.")
-    (document,) = list_documents(folder, max_file_bytes=100).documents
-    row = {"path": document.path, "uri": document.uri, "source": document.source}
-    rows = list(read_document(row, COLLECTION, store, SETTINGS))
+    (document,) = LocalFolder(folder, max_file_bytes=100)
+    assert isinstance(document, FileDocument)
+    rows = list(read_document(document, COLLECTION, store, SETTINGS))
     vectors = np.full((len(rows), 384), np.nan, dtype=np.float32)
     vectors[0] = 1
     store_rows(rows, vectors, COLLECTION, store)
     assert [row["kind"] for row in rows] == ["write", "unchanged"]
+
+
+def test_a_row_of_a_table_is_stored_with_its_metadata(store: BlockingEngine) -> None:
+    row = TextDocument("file:///t.csv#id=7", "t.csv#7", "Some text.", "A title", b'{"year":1999}')
+    rows = list(read_document(row, COLLECTION, store, SETTINGS))
+    assert orjson.loads(rows[0]["payload"]) == {
+        "title": "A title",
+        "content": "Some text.",
+        "source": "t.csv#7",
+        "chunk_index": 0,
+        "start_char": 0,
+        "end_char": 10,
+        "metadata": {"year": 1999},
+    }

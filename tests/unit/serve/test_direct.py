@@ -17,7 +17,6 @@ from serve.deps import Caller
 from serve.direct import DirectHandler, direct_handler
 from serve.machine import Machine
 from serve.service.limits import CollectionDefaults, Limits
-from serve.service.server_status import Chunking
 from serve.services import Services
 from serve.settings import ServeSettings
 from serve.surfaces.vectorizer.surface import VECTORIZER
@@ -28,6 +27,7 @@ from storage.catalog import Catalog
 from storage.events import EventLog
 from tests.contract.conftest import LetterEmbedder, quick_credentials, running
 from vectoray.core.errors import InvalidRequest
+from vectoray.core.ingestion import Chunking
 
 router = APIRouter()
 
@@ -123,7 +123,7 @@ async def test_both_ways_answer_alike(
             defaults=CollectionDefaults(),
             limits=Limits(),
             blobs=Blobs.open(tmp_path / "uploads"),
-            chunking=Chunking(max_chars=900, overlap_chars=100),
+            chunking=Chunking(size_chars=512, overlap_chars=50),
             machine=Machine(tmp_path),
             **quick_credentials(),
             event_log=EventLog.open(f"sqlite:///{tmp_path / 'events.db'}"),

@@ -32,7 +32,7 @@ def with_changes(**sections: dict[str, Any]) -> Settings:
         {},
         {"serve": {"request_timeout_s": 5.0, "allowed_hosts": ("a.example",)}},
         {"cluster": {"gateway_replicas": 3, "gateway_concurrency": 9, "shards_per_collection": 4}},
-        {"pipelines": {"chunk_max_chars": 500}},
+        {"pipelines": {"chunking": {"size_chars": 500}}},
     ],
 )
 def test_what_gateways_read_may_change(changes: dict[str, dict[str, Any]]) -> None:

@@ -21,13 +21,14 @@ from serve.service.project_shares import ProjectShareService
 from serve.service.project_urls import ProjectUrlService
 from serve.service.projects import ProjectService
 from serve.service.search import TextEmbedder
-from serve.service.server_status import Chunking, Embedding, ModelProbe, ServerStatusService
+from serve.service.server_status import Embedding, ModelProbe, ServerStatusService
 from storage.catalog import Accounts, Catalog, Projects, ProjectShares, ProjectUrls
 from tests.unit.serve.service.untouched import Reached, UntouchedEngine
 from tests.unit.storage.catalog.test_project_urls import new
 from tests.unit.storage.catalog.test_projects import TOKEN, ann, bob, catalog, made, share
 from vectoray.core.accounts import Scope, User
 from vectoray.core.errors import PermissionDenied, ProjectNotFound, VectorayError
+from vectoray.core.ingestion import Chunking
 from vectoray.embedding import ModelInfo
 
 __all__ = ["ann", "bob", "catalog"]
@@ -85,7 +86,7 @@ class World:
             ProjectChunkService: ProjectChunkService(projects, urls, engine, embedder),
             ProjectShareService: ProjectShareService(projects, shares, accounts),
             ServerStatusService: ServerStatusService(
-                urls, Machine(tmp_path), Embedding(MODEL, Chunking(9, 1)), ModelProbe(embedder, "m")
+                urls, Machine(tmp_path), Embedding(MODEL, Chunking()), ModelProbe(embedder, "m")
             ),
         }
 

@@ -41,7 +41,7 @@ def normalise(told: str, *, where: str) -> str:
     if not host or not _is_host(host) or port == 0:
         raise _refusal(where, "has no valid host")
     if url.raw_user is not None or url.raw_password is not None:
-        raise _refusal(where, "holds a user name or password, which all who may read the project would see")
+        raise _refusal(where, "holds a user name or password, which others would see")
     query = _query(url)
     spelled = f"{url.origin()}{url.raw_path or '/'}{'?' if query else ''}{query}"
     if len(spelled) > MAX_URL_CHARS:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.service.url_spelling import MAX_URL_CHARS, normalise
+from pipelines.url_spelling import MAX_URL_CHARS, normalise
 from vectoray.core.errors import InvalidRequest
 
 SAME = [

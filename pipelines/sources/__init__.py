@@ -1,0 +1,33 @@
+"""Where documents come from: folders, buckets, lists of URLs, sitemaps, and tables with a column of text."""
+
+from pipelines.sources.bucket import BucketFolder
+from pipelines.sources.document import (
+    FileDocument,
+    ObjectDocument,
+    Skipped,
+    Source,
+    TextDocument,
+    Unread,
+    WebDocument,
+)
+from pipelines.sources.folder import LocalFolder
+from pipelines.sources.sitemap import Sitemap, SitemapLimits
+from pipelines.sources.text_table import TextColumns, TextTable
+from pipelines.sources.url_list import UrlList
+
+__all__ = [
+    "BucketFolder",
+    "FileDocument",
+    "LocalFolder",
+    "ObjectDocument",
+    "Sitemap",
+    "SitemapLimits",
+    "Skipped",
+    "Source",
+    "TextColumns",
+    "TextDocument",
+    "TextTable",
+    "Unread",
+    "UrlList",
+    "WebDocument",
+]
