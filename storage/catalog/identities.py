@@ -52,11 +52,15 @@ class Identities:
 
 
 def _claim(session: Session, identity: Identity, newcomer: User, now: datetime) -> User:
+    # All that changes one user's credentials happens one after another. SQLite locks the database instead.
+    with_email = select(UserRow).where(UserRow.email == newcomer.email).with_for_update()
+    user = None
     known = session.get(IdentityRow, (identity.provider, identity.subject))
+    if known is None and (user := session.scalar(with_email)) is not None:
+        # Whoever had the lock before may have given the identity away.
+        known = session.get(IdentityRow, (identity.provider, identity.subject))
     if known is not None:
         return session.get_one(UserRow, known.user_id).to_user()
-    # All that changes one user's credentials happens one after another. SQLite locks the database instead.
-    user = session.scalar(select(UserRow).where(UserRow.email == newcomer.email).with_for_update())
     if user is None:
         user = UserRow.of(newcomer, password_hash=None)
         session.add(user)

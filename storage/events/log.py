@@ -6,6 +6,8 @@ moves in the transaction that stores its events: however a process ends, each wr
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Condition
 from time import time_ns
 from typing import TypeVar
 
@@ -43,6 +45,8 @@ class EventLog:
         self._engine = engine
         self._reading = sessionmaker(_of_one_moment(engine))
         self._writing = sessionmaker(for_writing(engine))
+        self._calls = 0
+        self._call_ended = Condition()
 
     @classmethod
     def open(cls, url: str) -> "EventLog":
@@ -63,7 +67,9 @@ class EventLog:
         return cls(engine)
 
     def dispose(self) -> None:
-        """Close every connection."""
+        """Close every connection, once the calls of other threads have ended."""
+        with self._call_ended:
+            self._call_ended.wait_for(lambda: not self._calls)
         self._engine.dispose()
 
     # Appending.
@@ -246,12 +252,24 @@ class EventLog:
         return self._write(work)
 
     def _read(self, work: Callable[[Session], _T]) -> _T:
-        with database_errors("event log"), self._reading.begin() as session:
+        with self._call(), self._reading.begin() as session:
             return work(session)
 
     def _write(self, work: Callable[[Session], _T]) -> _T:
-        with database_errors("event log"), self._writing.begin() as session:
+        with self._call(), self._writing.begin() as session:
             return work(session)
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        with self._call_ended:
+            self._calls += 1
+        try:
+            with database_errors("event log"):
+                yield
+        finally:
+            with self._call_ended:
+                self._calls -= 1
+                self._call_ended.notify_all()
 
 
 class _Appending:

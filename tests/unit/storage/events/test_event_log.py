@@ -162,6 +162,30 @@ def test_a_failed_transaction_changes_nothing(log: EventLog, monkeypatch: pytest
     assert (log.head, log.published([FIRST])) == (1, {FIRST: 0})
 
 
+def test_it_closes_when_the_calls_of_others_have_ended(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.announce([CREATED])
+    begun, go_on = threading.Event(), threading.Event()
+    finish = _Appending.finish
+
+    def wait(appending: _Appending) -> None:
+        begun.set()
+        assert go_on.wait(30)
+        finish(appending)
+
+    monkeypatch.setattr(_Appending, "finish", wait)
+    with ThreadPoolExecutor(2) as threads:
+        appended = threads.submit(log.append, [step(FIRST, run(1, ["a"]))])
+        assert begun.wait(30)
+        closed = threads.submit(log.dispose)
+        with pytest.raises(TimeoutError):
+            closed.result(timeout=0.05)
+        go_on.set()
+        closed.result(30)
+        assert appended.done()
+
+
 def test_a_database_that_cannot_be_reached_is_unavailable(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
