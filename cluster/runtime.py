@@ -1,7 +1,7 @@
 """Starts Ray and Ray Serve on this machine, deploys the server's parts, joins a running one, stops all."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from cluster.embedder import embedder_app
 from cluster.embedder_models import EmbedderModels
 from cluster.event_publisher import Publishing
 from cluster.gateway_replica import AsgiApp, GatewayReplica
+from cluster.ingestor import Ingestor, ingestor_app
 from cluster.ports import free_port
 from cluster.server_file import ServerFile
 from cluster.settings import ClusterSettings
@@ -99,6 +100,17 @@ def deploy_hosts(
 def deploy_embedder(models: EmbedderModels, cluster: ClusterSettings) -> None:
     """Deploy the query embedder and wait until its default model is loaded."""
     _run(embedder_app(models, cluster), "embedder", None)
+
+
+def deploy_ingestors(begin: Callable[[], Awaitable[Ingestor]], cluster: ClusterSettings) -> None:
+    """Deploy the ingestors, if there are to be any, and wait until their processes run.
+
+    Args:
+        begin: Makes what works in one, in its process.
+        cluster: How many.
+    """
+    if cluster.ingestors:
+        _run(ingestor_app(begin, cluster), "ingestor", None)
 
 
 def deploy_gateway(

@@ -66,6 +66,18 @@ class ClusterSettings(BaseModel):
         le=600,
         description="Seconds after which a shard that does not answer fails the request.",
     )
+    ingestors: int = Field(
+        default=1,
+        ge=0,
+        le=256,
+        description="Processes that run ingestion jobs and fetch the URLs of projects; with 0, these wait.",
+    )
+    stuck_ingestor_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="Seconds. An ingestor is replaced when it has not looked for work for longer.",
+    )
     gateway_replicas: int | None = Field(
         default=None,
         ge=1,

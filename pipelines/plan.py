@@ -14,6 +14,7 @@ import ray.data
 from cluster.settings import ClusterSettings
 from pipelines.driver import show_progress_on_terminals_only
 from pipelines.embedding_workers import chunk_embedder, embedding_workers
+from pipelines.parse.isolated import IsolatedParser
 from pipelines.settings import PipelineSettings
 from pipelines.sources import FileDocument
 from pipelines.stages import WRITE, Row, read_document, store_rows
@@ -28,6 +29,12 @@ _STAGE_CPUS = 0.25
 _MAX_BLOCKS = 128
 
 Columns = dict[str, npt.NDArray[Any]]
+
+
+@cache
+def parser_of_worker(pipelines: PipelineSettings) -> IsolatedParser:
+    """What parses for this Ray worker: no document can harm it."""
+    return IsolatedParser(pipelines.parse, max_file_bytes=pipelines.max_file_bytes)
 
 
 @cache
@@ -91,8 +98,15 @@ def ingestion_rows(
 
     def read(document: dict[str, Any]) -> list[Row]:
         give_way(pipelines.niceness)
-        engine, tokens = engine_of_worker(cluster), tokens_of_worker(model.name, embedding)
-        return list(read_document(FileDocument(**document), collection, engine, pipelines, tokens=tokens))
+        rows = read_document(
+            FileDocument(**document),
+            collection,
+            engine_of_worker(cluster),
+            pipelines,
+            parse=parser_of_worker(pipelines).parse,
+            tokens=tokens_of_worker(model.name, embedding),
+        )
+        return list(rows)
 
     def store(columns: Columns) -> Columns:
         give_way(pipelines.niceness)

@@ -4,6 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.chunk_settings import ChunkingSettings
 from pipelines.fetch.settings import FetchSettings
+from pipelines.jobs.settings import JobSettings
 from pipelines.parse.settings import ParseSettings
 from pipelines.vectors.settings import LoadSettings
 from vectoray.embedding.device import DeviceChoice
@@ -44,6 +45,9 @@ class PipelineSettings(BaseModel):
     )
     fetch: FetchSettings = Field(
         default=FetchSettings(), description="How web pages are fetched, and from where."
+    )
+    jobs: JobSettings = Field(
+        default=JobSettings(), description="How uploads and URLs are worked on as they come."
     )
 
     embed_threads: int = Field(

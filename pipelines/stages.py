@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from pipelines.chunk import Chunk, chunk
-from pipelines.parse import ParsedDocument, ParseError, media_type_of, parse
+from pipelines.parse import MediaType, ParsedDocument, ParseError, media_type_of
 from pipelines.settings import PipelineSettings
 from pipelines.sources.document import NO_FORMAT, Readable, TextDocument
 from vectoray.core.errors import InvalidRequest, Unavailable
@@ -29,6 +29,13 @@ _NAMESPACE = uuid.UUID("6f0f3f0e-31f5-5d4c-9f6e-8b3c1f0a7d42")
 _PROBE_ROWS = 64
 
 Row = dict[str, Any]
+
+
+class Parse(Protocol):
+    """Parses a document, as `pipelines.parse.isolated.IsolatedParser.parse`."""
+
+    def __call__(self, data: bytes, *, media_type: MediaType) -> ParsedDocument:
+        """Parse it."""
 
 
 class ChunkStore(Protocol):
@@ -104,6 +111,7 @@ def read_document(
     store: ChunkStore,
     settings: PipelineSettings,
     *,
+    parse: Parse,
     tokens: TokenCounter | None = None,
 ) -> Iterator[Row]:
     """A document's rows: what must be written or removed so that the collection holds what the file says.
@@ -113,10 +121,11 @@ def read_document(
         collection: Where its chunks are stored.
         store: Answers which chunks are stored already.
         settings: Sizes and limits.
+        parse: Parses what is no text yet.
         tokens: Counts the tokens that the collection's model reads.
     """
     try:
-        chunks = _read_chunks(document, settings, tokens)
+        chunks = _read_chunks(document, settings, parse, tokens)
     except (InvalidRequest, Unavailable) as error:
         yield _row(FAILED, source=document.source, reason=error.message)
     else:
@@ -124,25 +133,25 @@ def read_document(
 
 
 def _read_chunks(
-    document: Readable | TextDocument, settings: PipelineSettings, tokens: TokenCounter | None
+    document: Readable | TextDocument, settings: PipelineSettings, parse: Parse, tokens: TokenCounter | None
 ) -> list[StoredChunk]:
     metadata = b"{}"
     if isinstance(document, TextDocument):
         parsed, metadata = document.parsed(), document.metadata
     else:
-        parsed = _parsed(document, settings)
+        parsed = _parsed(document, settings, parse)
     pieces = chunk(parsed, settings.chunking.chunking(), tokens=tokens)
     if not pieces:
         raise ParseError("The document has no text.")
     return chunks_of(document.uri, document.source, parsed.title, pieces, metadata=metadata)
 
 
-def _parsed(document: Readable, settings: PipelineSettings) -> ParsedDocument:
+def _parsed(document: Readable, settings: PipelineSettings, parse: Parse) -> ParsedDocument:
     media_type = media_type_of(PurePosixPath(document.source))
     if media_type is None:
         raise ParseError(NO_FORMAT)
     data = document.read(max_bytes=settings.max_file_bytes)
-    return parse(data, media_type=media_type, limits=settings.parse.limits)
+    return parse(data, media_type=media_type)
 
 
 def _changes(

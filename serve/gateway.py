@@ -6,6 +6,7 @@ from collections.abc import Callable
 from cluster.embedder import RemoteEmbedder
 from cluster.embedding_cache import EmbeddingCache
 from cluster.gateway_replica import AsgiApp
+from cluster.ingestor import RemoteIngestors
 from cluster.logs import configure_logs
 from cluster.ray_engine import RayEngine
 from serve.app import build_app
@@ -71,6 +72,7 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
             rate_limits=_rate_limits(settings),
             providers=configured_providers(accounts),
             blobs=open_upload_place(settings),
+            wake_ingestors=RemoteIngestors().wake if settings.cluster.ingestors else _nobody,
             keep_unused_uploads_s=settings.storage.unused_uploads_keep_s,
         )
 
@@ -83,6 +85,10 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
         )
 
     return build
+
+
+def _nobody() -> None:
+    """There are no ingestors to wake."""
 
 
 def _rate_limits(settings: Settings) -> RateLimits:

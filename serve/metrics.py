@@ -1,11 +1,19 @@
 """What the HTTP side measures."""
 
-from cluster.metrics import Histogram
+from cluster.metrics import Gauge, Histogram
 
 REQUEST_SECONDS = Histogram(
     "vectoray_request_seconds",
     "Seconds from a request's arrival in a gateway to the end of its answer, by API family, path and status.",
     ("family", "route", "status"),
+)
+INGESTION_WORKERS = Gauge(
+    "vectoray_ingestion_workers", "Ingestors that were seen in the last half minute, as gateways see it."
+)
+INGESTION_WAITING = Gauge(
+    "vectoray_ingestion_waiting",
+    "Jobs (uploads) and URLs (urls) that are not finished, as gateways see them.",
+    ("kind", "status"),
 )
 
 

@@ -105,7 +105,14 @@ class _Server:
             addresses = self._runtime.start_ray(self._settings.cluster)
             # Starting Ray puts its own handlers in place of ours.
             wishes.listen()
-            for step in (self._start_proxy, self._deploy_hosts, self._deploy_embedder, self._deploy_gateways):
+            for step in (
+                self._start_proxy,
+                self._deploy_hosts,
+                self._deploy_embedder,
+                self._deploy_gateways,
+                # Last: what waits for them from before must not hold up the start of the others.
+                self._deploy_ingestors,
+            ):
                 if wishes.stop:
                     return
                 step()
@@ -144,6 +151,11 @@ class _Server:
             ),
             settings.cluster,
         )
+
+    def _deploy_ingestors(self) -> None:
+        from serve.ingestor import ingestor_builder  # noqa: PLC0415  (imports Ray)
+
+        self._runtime.deploy_ingestors(ingestor_builder(self._settings), self._settings.cluster)
 
     def _deploy_gateways(self) -> None:
         from serve.gateway import gateway_builder  # noqa: PLC0415  (imports Ray)

@@ -14,6 +14,7 @@ from serve.credentials.passwords import Passwords
 from serve.credentials.tokens import Tokens
 from serve.event_feed import EventFeed
 from serve.hit_counters import HitCounters
+from serve.ingestion_watch import IngestionWatch
 from serve.job_watch import JobWatch
 from serve.key_use import KeyUse
 from serve.machine import Machine
@@ -59,6 +60,7 @@ from storage.catalog import (
     ProjectUrls,
     QueryStatistics,
     Uploads,
+    Workers,
 )
 from storage.events import EventLog
 from vectoray.core.errors import Unavailable, VectorayError
@@ -115,6 +117,7 @@ class Services:
     query_counts: QueryCounts
     job_watch: JobWatch
     upload_sweep: UploadSweep
+    ingestion_watch: IngestionWatch
     events: EventService
     event_streams: EventStreamService
     relay: EventRelay
@@ -138,12 +141,14 @@ class Services:
         rate_limits: RateLimits = RateLimits(),
         providers: Mapping[str, IdTokens] | None = None,
         keep_unused_uploads_s: float = 7 * 86_400,
+        wake_ingestors: Callable[[], None] = lambda: None,
     ) -> "Services":
         """Finish what a crash interrupted, and build the services.
 
         ``models`` are the embedding models that this server has.
         They own ``catalog``, ``engine``, ``passwords`` and ``event_log``. Accounts and projects are in the
         catalog's database. Of ``providers``, one signs in with those that are given.
+        ``wake_ingestors`` is called when there is something to run, or to stop.
         """
         relay = EventRelay(catalog, event_log)
         # Before and after: a collection's end comes after its beginning, and what it held between the two.
@@ -168,6 +173,8 @@ class Services:
         streams = OpenStreams(limits.max_streams_per_user)
         upload_sweep = UploadSweep(uploads, blobs, keep_unused_s=keep_unused_uploads_s)
         upload_sweep.start()
+        ingestion_watch = IngestionWatch(Workers(catalog.database), urls)
+        ingestion_watch.start()
         events = EventService(EventFeed(event_log))
         return cls(
             collections=collections,
@@ -185,9 +192,9 @@ class Services:
             request_limits=RequestLimits(counters, rate_limits.per_minute),
             counters=counters,
             uploads=UploadService(catalog, uploads, blobs, limits, completion),
-            jobs=JobService(catalog, engine, uploads, jobs, job_watch, streams),
+            jobs=JobService(catalog, engine, uploads, jobs, job_watch, streams, wake_ingestors),
             projects=ProjectService(catalog, projects, engine, defaults, completion, relay),
-            project_urls=ProjectUrlService(projects, urls, limits),
+            project_urls=ProjectUrlService(projects, urls, limits, wake_ingestors),
             project_chunks=ProjectChunkService(projects, urls, engine, embedder),
             project_shares=ProjectShareService(projects, shares, accounts),
             server_status=ServerStatusService(
@@ -204,6 +211,7 @@ class Services:
             query_counts=query_counts,
             job_watch=job_watch,
             upload_sweep=upload_sweep,
+            ingestion_watch=ingestion_watch,
             events=events,
             event_streams=EventStreamService(events, streams),
             relay=relay,
@@ -213,6 +221,7 @@ class Services:
         """Let what must not stop halfway end, then release the engine and the catalog."""
         await self.completion.wait()
         await self.upload_sweep.close()
+        await self.ingestion_watch.close()
         await self.job_watch.close()
         await self.relay.close()
         await self.events.feed.close()

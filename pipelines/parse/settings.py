@@ -11,7 +11,7 @@ class ParseSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     processes: int = Field(
-        default=1,
+        default=2,
         ge=1,
         le=256,
         description="Documents that one worker reads at once, each in a process of its own.",

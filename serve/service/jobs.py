@@ -3,6 +3,7 @@
 A job is for everybody who may see its collection, and for nobody else.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -47,7 +48,11 @@ class JobPoints:
 
 @dataclass(frozen=True, slots=True)
 class JobService:
-    """Ingestion jobs. Any method may raise `PermissionDenied`: the caller's key does not have the scope."""
+    """Ingestion jobs. Any method may raise `PermissionDenied`: the caller's key does not have the scope.
+
+    Attributes:
+        wake: Tells whoever runs jobs that there is one to run, or to stop; they look by themselves soon.
+    """
 
     catalog: Catalog
     engine: Engine
@@ -55,6 +60,7 @@ class JobService:
     jobs: Jobs
     watch: JobWatch
     streams: OpenStreams
+    wake: Callable[[], None]
 
     async def create(self, caller: Principal, address: Address, upload_id: str, chunking: Chunking) -> Job:
         """Make a job that ingests an upload of the caller's into the collection that it was sent for.
@@ -71,6 +77,7 @@ class JobService:
         job = _new_job(upload, caller, chunking)
         if not await self.jobs.add(job):
             raise _no_upload()
+        self.wake()
         return job
 
     async def get(self, caller: Principal, job_id: str) -> Job:
@@ -118,7 +125,7 @@ class JobService:
         )
 
     async def cancel(self, caller: Principal, job_id: str) -> None:
-        """Cancel a job that is not finished. What it has stored already stays.
+        """Cancel a job that is not finished. Whoever runs it stops, and removes what this run has stored.
 
         Raises:
             JobNotFound: There is none that the caller may see.
@@ -127,6 +134,7 @@ class JobService:
         job = await self._find(caller, job_id, Scope.WRITE)
         if not await self.jobs.cancel(job.id, datetime.now(UTC)):
             raise await self._in_another_state(caller, job_id, "cannot be cancelled")
+        self.wake()
 
     async def retry(self, caller: Principal, job_id: str) -> Job:
         """Let a job that failed, or was cancelled, run anew.
@@ -201,6 +209,7 @@ class JobService:
         restarted = await self.jobs.restart(job.id, starts, chunking, datetime.now(UTC))
         if restarted is None:
             raise await self._in_another_state(caller, job_id, refusal)
+        self.wake()
         return restarted
 
     async def _in_another_state(self, caller: Principal, job_id: str, refusal: str) -> Conflict:

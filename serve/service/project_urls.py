@@ -1,9 +1,9 @@
 """Takes URLs into projects, and tells how far each has come.
 
-Whoever fetches them moves them on in the catalog, by `storage.catalog.ProjectUrls.advance`.
+Whoever fetches them moves them on in the catalog, by `storage.catalog.UrlRuns`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -24,11 +24,15 @@ class ProjectUrlService:
 
     Any method may raise `ProjectNotFound`, for there is none that the caller may see, and `PermissionDenied`:
     for a change where the caller may only read, and always for a key that is limited to certain collections.
+
+    Attributes:
+        wake: Tells whoever fetches that there is something to fetch; they look by themselves soon.
     """
 
     projects: Projects
     urls: ProjectUrls
     limits: Limits
+    wake: Callable[[], None]
 
     async def submit(self, caller: Principal, project_id: str, original_url: str) -> Submission:
         """Take one URL, to be fetched, unless the project has it.
@@ -93,6 +97,7 @@ class ProjectUrlService:
             raise UrlNotFound.of(url_id)
         if changed.status is not UrlStatus.PENDING:
             raise Conflict(f"The URL is {changed.status} just now; try again when it is stored or failed.")
+        self.wake()
         return changed
 
     async def _submit(
@@ -118,6 +123,8 @@ class ProjectUrlService:
         submission = await self.urls.submit(found.project.id, new, most=self.limits.max_project_urls)
         if submission is None:
             raise ProjectNotFound.of(project_id)
+        if submission.submitted:
+            self.wake()
         return submission
 
 

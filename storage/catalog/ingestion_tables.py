@@ -10,7 +10,9 @@ from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.catalog.tables import Base, UtcDateTime
+from storage.catalog.work_tables import Leased
 from vectoray.core.ingestion import (
+    UNFINISHED,
     Chunking,
     ChunkingStrategy,
     FileType,
@@ -64,14 +66,20 @@ class UploadRow(Base):
         )
 
 
-class JobRow(Base):
-    """One ingestion job. An upload stays for as long as a job needs it."""
+class JobRow(Leased, Base):
+    """One ingestion job. An upload stays for as long as a job needs it.
+
+    It is due while it is pending or runs, and after that while ``partial``: whether points of a run may be
+    there that was not brought to its end.
+    """
 
     __tablename__ = "ingestion_jobs"
     __table_args__ = (
         Index("ix_ingestion_jobs_collection_id", "collection_id", "created_at"),
         Index("ix_ingestion_jobs_status", "status", "created_at"),
         Index("ix_ingestion_jobs_upload_id", "upload_id"),
+        Index("ix_ingestion_jobs_due_at", "due_at"),
+        Index("ix_ingestion_jobs_lease", "lease"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -84,6 +92,7 @@ class JobRow(Base):
     processed_chunks: Mapped[int]
     failed_chunks: Mapped[int]
     extent: Mapped[int]
+    partial: Mapped[bool] = mapped_column(default=False)
     error: Mapped[str | None] = mapped_column(Text)
     created_by: Mapped[str] = mapped_column(String(255))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -111,6 +120,7 @@ class JobRow(Base):
             updated_at=job.updated_at,
             started_at=job.started_at,
             completed_at=job.completed_at,
+            due_at=job.created_at if job.status in UNFINISHED else None,
         )
 
     def to_job(self, upload: UploadRow) -> Job:

@@ -1,4 +1,4 @@
-"""Ingestion jobs and their states: the one place that reads and writes their table of the catalog.
+"""Ingestion jobs as their owners see and change them. Who runs them is in `storage.catalog.job_runs`.
 
 Every change of state is one UPDATE that names the states it may start from, so of several processes that want
 to change a job, those that come too late change nothing and are told so. Of a job whose collection is being
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, select, update
+from sqlalchemy import ColumnElement, and_, case, func, null, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,9 +17,11 @@ from storage.catalog.catalog import ACTIVE, belongs_to
 from storage.catalog.database import Database
 from storage.catalog.ingestion_tables import JobRow, UploadRow, chunking_document
 from storage.catalog.tables import CollectionRow
-from vectoray.core.ingestion import UNFINISHED, Chunking, Job, JobProgress, JobStatus
+from vectoray.core.ingestion import UNFINISHED, Chunking, Job, JobStatus
 
-_IN_ACTIVE = JobRow.collection_id.in_(select(CollectionRow.id).where(ACTIVE))
+IN_ACTIVE = JobRow.collection_id.in_(select(CollectionRow.id).where(ACTIVE))
+"""The condition that a job's collection is not being dropped."""
+
 _NEW_RUN: dict[str, Any] = {
     "status": JobStatus.PENDING.value,
     "run": JobRow.run + 1,
@@ -29,16 +31,12 @@ _NEW_RUN: dict[str, Any] = {
     "error": None,
     "started_at": None,
     "completed_at": None,
+    "tries": 0,
 }
 
 
 class Jobs:
     """Every method is one transaction, durable when it returns.
-
-    Whoever runs jobs takes one with `claim_next`, calls `progress` before its first write and then about once
-    a second (every commit makes all processes forget what they remember of the catalog), and ends with
-    `finish` or `fail`. As soon as one of these says False, the run is not wanted any more: it was cancelled,
-    replaced, or its collection dropped.
 
     Any method may raise `Unavailable` when the database cannot be reached or refuses a write.
     """
@@ -61,7 +59,7 @@ class Jobs:
 
     async def find_each(self, job_ids: Sequence[str]) -> list[Job | None]:
         """The jobs with these ids, in the order asked; None where there is none."""
-        statement = _select().where(JobRow.id.in_(job_ids), _IN_ACTIVE)
+        statement = _select().where(JobRow.id.in_(job_ids), IN_ACTIVE)
         rows = await self._database.read(lambda session: session.execute(statement).all())
         jobs = {row.id: row.to_job(upload) for row, upload in rows}
         return [jobs.get(job_id) for job_id in job_ids]
@@ -101,8 +99,17 @@ class Jobs:
         return [row.to_job(upload) for row, upload in rows], total
 
     async def cancel(self, job_id: str, now: datetime) -> bool:
-        """Cancel a job that is not finished. False if it is, or there is none."""
-        values = _ended(JobStatus.CANCELLED, now)
+        """Cancel a job that is not finished. False if it is, or there is none.
+
+        Whoever runs it keeps the lease until what the run has written is removed. If nobody does, somebody
+        takes it to remove that.
+        """
+        values = {
+            "status": JobStatus.CANCELLED.value,
+            "updated_at": now,
+            "completed_at": now,
+            "due_at": case((JobRow.lease.is_not(None), JobRow.due_at), (JobRow.partial, now), else_=null()),
+        }
         return await self._move(JobRow.id == job_id, UNFINISHED, values) is not None
 
     async def restart(
@@ -110,60 +117,18 @@ class Jobs:
     ) -> Job | None:
         """Let a job that is in one of the states ``starts`` run anew, cutting as ``chunking`` says.
 
+        It begins once nobody has the lease of an earlier run any more.
+
         Returns:
             The job as it is now; None if it is in another state, or there is none.
         """
-        values = {**_NEW_RUN, "chunking": chunking_document(chunking), "updated_at": now}
-        return await self._move(JobRow.id == job_id, starts, values)
-
-    async def claim_next(self, now: datetime) -> Job | None:
-        """Take the oldest pending job to run it; nobody else gets the same run. None if there is none."""
-        oldest = (
-            select(JobRow.id)
-            .where(JobRow.status == JobStatus.PENDING.value, _IN_ACTIVE)
-            .order_by(JobRow.created_at, JobRow.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-            .scalar_subquery()
-        )
-        values = {"status": JobStatus.PROCESSING.value, "started_at": now, "updated_at": now}
-        return await self._move(JobRow.id == oldest, frozenset((JobStatus.PENDING,)), values)
-
-    async def progress(self, job_id: str, run: int, progress: JobProgress, now: datetime) -> bool:
-        """Say how far a run is. Points are written only after their chunks are counted in ``total_chunks``.
-
-        Returns:
-            False if the run is not wanted any more.
-        """
-        total = progress.total_chunks
         values = {
-            **_counts(progress),
-            "extent": case((JobRow.extent < total, total), else_=JobRow.extent),
+            **_NEW_RUN,
+            "chunking": chunking_document(chunking),
             "updated_at": now,
+            "due_at": case((and_(JobRow.lease.is_not(None), JobRow.due_at > now), JobRow.due_at), else_=now),
         }
-        return await self._end_or_go_on(job_id, run, values)
-
-    async def finish(self, job_id: str, run: int, progress: JobProgress, now: datetime) -> bool:
-        """Say that all is stored, and that nothing is left of longer earlier runs.
-
-        Returns:
-            False if the run is not wanted any more.
-        """
-        ended = _ended(JobStatus.COMPLETED, now)
-        values = {**_counts(progress), **ended, "extent": progress.total_chunks}
-        return await self._end_or_go_on(job_id, run, values)
-
-    async def fail(self, job_id: str, run: int, reason: str, now: datetime) -> bool:
-        """Say, in a sentence for people, why a run cannot go on.
-
-        Returns:
-            False if the run is not wanted any more.
-        """
-        return await self._end_or_go_on(job_id, run, {**_ended(JobStatus.FAILED, now), "error": reason})
-
-    async def _end_or_go_on(self, job_id: str, run: int, values: dict[str, Any]) -> bool:
-        condition = and_(JobRow.id == job_id, JobRow.run == run)
-        return await self._move(condition, frozenset((JobStatus.PROCESSING,)), values) is not None
+        return await self._move(JobRow.id == job_id, starts, values)
 
     async def _move(
         self, condition: ColumnElement[bool], starts: frozenset[JobStatus], values: dict[str, Any]
@@ -171,7 +136,7 @@ class Jobs:
         """Change the job that meets a condition and is in one of the states ``starts``."""
         statement = (
             update(JobRow)
-            .where(condition, JobRow.status.in_(sorted(status.value for status in starts)), _IN_ACTIVE)
+            .where(condition, JobRow.status.in_(sorted(status.value for status in starts)), IN_ACTIVE)
             .values(values)
             .returning(JobRow)
             .execution_options(synchronize_session=False)
@@ -188,15 +153,3 @@ class Jobs:
 
 def _select() -> Any:
     return select(JobRow, UploadRow).join(UploadRow, UploadRow.id == JobRow.upload_id)
-
-
-def _ended(status: JobStatus, now: datetime) -> dict[str, Any]:
-    return {"status": status.value, "updated_at": now, "completed_at": now}
-
-
-def _counts(progress: JobProgress) -> dict[str, Any]:
-    return {
-        "total_chunks": progress.total_chunks,
-        "processed_chunks": progress.processed_chunks,
-        "failed_chunks": progress.failed_chunks,
-    }

@@ -10,7 +10,8 @@ from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.catalog.tables import Base, UtcDateTime
-from vectoray.core.projects import Project, ProjectShare, ProjectUrl, UrlStatus
+from storage.catalog.work_tables import Leased
+from vectoray.core.projects import FINISHED, Project, ProjectShare, ProjectUrl, UrlStatus
 
 _HAS_TOKEN = text("token IS NOT NULL")
 
@@ -36,13 +37,15 @@ class ProjectRow(Base):
         return Project(id=self.id, user=self.user_id, name=self.name, created_at=self.created_at)
 
 
-class ProjectUrlRow(Base):
-    """One URL of a project, which has each normalised URL once."""
+class ProjectUrlRow(Leased, Base):
+    """One URL of a project, which has each normalised URL once. It is due until it is finished."""
 
     __tablename__ = "project_urls"
     __table_args__ = (
         Index("uq_project_urls_project_id_url", "project_id", "url", unique=True),
         Index("ix_project_urls_status", "status"),
+        Index("ix_project_urls_due_at", "due_at"),
+        Index("ix_project_urls_lease", "lease"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -68,10 +71,13 @@ class ProjectUrlRow(Base):
             attempt=url.attempt,
             submitted_at=url.submitted_at,
             last_updated_at=url.last_updated_at,
+            due_at=None if url.status in FINISHED else url.submitted_at,
         )
 
     def begin_attempt(self, now: datetime) -> None:
         """Make it pending again, out of the hands of whoever works on it."""
+        self.end_lease(now)
+        self.tries = 0
         self.status = UrlStatus.PENDING.value
         self.failure_reason = None
         self.attempt += 1

@@ -1,17 +1,20 @@
-"""The URLs of projects: submitted once each, and moved from status to status by whoever works on them."""
+"""The URLs of projects: submitted once each, counted, and made pending again.
+
+Who works on them is in `storage.catalog.url_runs`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from storage.catalog.database import Database
 from storage.catalog.project_tables import ProjectUrlRow
 from storage.catalog.projects import locked_project
 from vectoray.core.errors import LimitExceeded
-from vectoray.core.projects import FINISHED, NEXT, ProjectUrl, UrlStatus
+from vectoray.core.projects import FINISHED, ProjectUrl, UrlStatus
 
 # Databases bound how many values a statement may have.
 _VALUES_AT_ONCE = 500
@@ -117,46 +120,6 @@ class ProjectUrls:
             if UrlStatus(row.status) in of:
                 row.begin_attempt(now)
             return row.to_url()
-
-        return await self._database.write(work)
-
-    async def advance(
-        self, url: ProjectUrl, to: UrlStatus, now: datetime, *, failure_reason: str | None = None
-    ) -> ProjectUrl | None:
-        """Move a URL to its next status: only from the status and in the attempt that it has in ``url``.
-
-        Of several who try so, one succeeds.
-
-        Args:
-            url: As the caller knows it.
-            to: One of `vectoray.core.projects.NEXT`.
-            now: When it is.
-            failure_reason: A sentence for people; given if and only if it failed.
-
-        Returns:
-            The URL as it is now; None if nothing was changed, for others did so before.
-
-        Raises:
-            ValueError: This status does not follow that of ``url``, or has a reason too many or too few.
-        """
-        if to not in NEXT[url.status]:
-            raise ValueError(f"A URL that is {url.status} cannot become {to}.")
-        if (to is UrlStatus.FAILED) != (failure_reason is not None):
-            raise ValueError("A reason belongs to a URL that failed, and to no other.")
-        statement = (
-            update(ProjectUrlRow)
-            .where(
-                ProjectUrlRow.id == url.id,
-                ProjectUrlRow.status == url.status.value,
-                ProjectUrlRow.attempt == url.attempt,
-            )
-            .values(status=to.value, failure_reason=failure_reason, last_updated_at=now)
-            .returning(ProjectUrlRow)
-        )
-
-        def work(session: Session) -> ProjectUrl | None:
-            row = session.scalar(statement)
-            return None if row is None else row.to_url()
 
         return await self._database.write(work)
 

@@ -4,7 +4,7 @@ import asyncio
 import io
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,7 +18,7 @@ from cluster.engine import Engine
 from serve.app import build_app
 from serve.services import Services
 from serve.settings import ServeSettings
-from storage.catalog import Database, Jobs
+from storage.catalog import Database, JobClaim, JobRuns
 from tests.contract.conftest import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, running
 from tests.contract.envelopes import assert_vectory_error
 from tests.contract.test_accounts import bearer, log_in, make_collection, make_key
@@ -75,10 +75,10 @@ async def docs(client: httpx.AsyncClient, ann: HEADERS) -> str:
 
 
 @pytest.fixture
-async def runner(client: httpx.AsyncClient, database_url: str) -> AsyncIterator[Jobs]:
+async def runner(client: httpx.AsyncClient, database_url: str) -> AsyncIterator[JobRuns]:
     """What runs jobs: another process with the same catalog."""
     database = await Database.open(database_url)
-    yield Jobs(database)
+    yield JobRuns(database)
     await database.dispose()
 
 
@@ -123,12 +123,13 @@ async def job(client: httpx.AsyncClient, ann: HEADERS, docs: str) -> dict[str, A
     return await created(client, ann, await uploaded(client, ann, docs))
 
 
-async def claimed(runner: Jobs, job: dict[str, Any]) -> int:
+async def claimed(runner: JobRuns, job: dict[str, Any]) -> JobClaim:
     """The run that the job begins."""
-    found = await runner.claim_next(datetime.now(UTC))
+    now = datetime.now(UTC)
+    found = await runner.claim_next("worker", now, now + timedelta(minutes=1))
     assert found is not None
-    assert found.id == job["id"]
-    return found.run
+    assert found.job.id == job["id"]
+    return found
 
 
 async def state(client: httpx.AsyncClient, headers: HEADERS, job: dict[str, Any]) -> dict[str, Any]:
@@ -443,18 +444,18 @@ async def test_a_job_is_cancelled_once(client: httpx.AsyncClient, ann: HEADERS, 
 
 
 async def test_a_failed_job_is_retried_and_others_are_not(
-    client: httpx.AsyncClient, ann: HEADERS, job: dict[str, Any], runner: Jobs
+    client: httpx.AsyncClient, ann: HEADERS, job: dict[str, Any], runner: JobRuns
 ) -> None:
     retry = f"{API}/jobs/{job['id']}/retry"
     assert_vectory_error(await client.post(retry, headers=ann), 409)
     run, now = await claimed(runner, job), datetime.now(UTC)
     assert_vectory_error(await client.post(retry, headers=ann), 409)
-    assert await runner.fail(job["id"], run, "The document has no text.", now)
+    assert await runner.fail(run, "The document has no text.", now)
     assert (await state(client, ann, job))["error_message"] == "The document has no text."
     response = await client.post(retry, headers=ann)
     assert response.status_code == 200
     assert response.json() == {**job, "updated_at": response.json()["updated_at"]}
-    assert await runner.finish(job["id"], await claimed(runner, job), JobProgress(2, 2), now)
+    assert await runner.finish(await claimed(runner, job), JobProgress(2, 2), now)
     assert_vectory_error(await client.post(retry, headers=ann), 409)
 
 
@@ -473,13 +474,13 @@ async def test_a_finished_job_is_ingested_again(
     *,
     ann: HEADERS,
     job: dict[str, Any],
-    runner: Jobs,
+    runner: JobRuns,
     body: Any,
     changed: dict[str, Any],
 ) -> None:
     path = f"{API}/jobs/{job['id']}/re-ingest"
     assert_vectory_error(await client.post(path, headers=ann), 409)
-    await runner.finish(job["id"], await claimed(runner, job), JobProgress(2, 2), datetime.now(UTC))
+    await runner.finish(await claimed(runner, job), JobProgress(2, 2), datetime.now(UTC))
     bad = await client.post(path, json={"config": {"chunk_overlap": 900}}, headers=ann)
     assert_vectory_error(bad, 400)
     unknown = await client.post(path, json={"chunk_sise": 900}, headers=ann)
@@ -492,7 +493,7 @@ async def test_a_finished_job_is_ingested_again(
     assert response.status_code == 200, response.text
     again = response.json()
     assert again == {**job, "config": {**CONFIG, **changed}, "updated_at": again["updated_at"]}
-    assert await claimed(runner, job) == 2
+    assert (await claimed(runner, job)).job.run == 2
 
 
 async def write_points(engine: Engine, services: Services, job: dict[str, Any], indexes: list[int]) -> None:
@@ -516,7 +517,7 @@ async def test_a_jobs_vectors_are_its_own_in_the_order_of_the_document(
     ann: HEADERS,
     docs: str,
     job: dict[str, Any],
-    runner: Jobs,
+    runner: JobRuns,
     engine: Engine,
     open_services: Callable[[], Awaitable[Services]],
 ) -> None:
@@ -524,11 +525,12 @@ async def test_a_jobs_vectors_are_its_own_in_the_order_of_the_document(
     assert (await client.get(path, headers=ann)).json() == {"items": [], "total": 0}
     twin = await created(client, ann, await uploaded(client, ann, docs))
     run = await claimed(runner, job)
-    await runner.progress(job["id"], run, JobProgress(total_chunks=4), datetime.now(UTC))
+    await runner.progress(run, JobProgress(total_chunks=4), datetime.now(UTC))
     services = await open_services()
     await write_points(engine, services, job, [0, 1, 3, 7])
     await write_points(engine, services, twin, [0, 2])
     await services.upload_sweep.close()
+    await services.ingestion_watch.close()
     await services.catalog.dispose()
     found = (await client.get(path, headers=ann)).json()
     assert found["total"] == 4
@@ -562,13 +564,13 @@ def events(body: str) -> list[Any]:
 
 
 async def test_progress_is_told_at_once_and_ends_with_the_job(
-    client: httpx.AsyncClient, ann: HEADERS, job: dict[str, Any], runner: Jobs
+    client: httpx.AsyncClient, ann: HEADERS, job: dict[str, Any], runner: JobRuns
 ) -> None:
     path, now = f"{API}/jobs/{job['id']}/progress", datetime.now(UTC)
     following = asyncio.create_task(client.get(path, headers=ann))
     run = await claimed(runner, job)
-    await runner.progress(job["id"], run, JobProgress(10, 4, 1), now)
-    await runner.finish(job["id"], run, JobProgress(10, 9, 1), now)
+    await runner.progress(run, JobProgress(10, 4, 1), now)
+    await runner.finish(run, JobProgress(10, 9, 1), now)
     response = await asyncio.wait_for(following, 20)
     assert response.headers["content-type"] == "text/event-stream"
     told = events(response.text)
@@ -587,14 +589,14 @@ async def test_progress_is_told_at_once_and_ends_with_the_job(
 
 
 async def test_with_its_collection_a_job_is_gone(
-    client: httpx.AsyncClient, ann: HEADERS, job: dict[str, Any], runner: Jobs
+    client: httpx.AsyncClient, ann: HEADERS, job: dict[str, Any], runner: JobRuns
 ) -> None:
     run = await claimed(runner, job)
     assert (await client.delete("/api/v1/collections/docs", headers=ann)).is_success
     for rest in ("", "/progress", "/vectors"):
         assert_vectory_error(await client.get(f"{API}/jobs/{job['id']}{rest}", headers=ann), 404)
     assert (await client.get(f"{API}/jobs", headers=ann)).json() == {"items": [], "total": 0}
-    assert not await runner.progress(job["id"], run, JobProgress(1), datetime.now(UTC))
+    assert not await runner.progress(run, JobProgress(1), datetime.now(UTC))
 
 
 OPERATIONS: dict[str, tuple[str, str]] = {

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -11,6 +10,7 @@ from pipelines.url_chunks import NewChunks, replace_chunks
 from serve.services import Services
 from storage.catalog import ProjectUrls
 from tests.contract.conftest import MODEL, LetterEmbedder
+from tests.url_states import bring_url
 from vectoray.core.projects import UrlStatus
 
 API = "/api/v1"
@@ -89,9 +89,7 @@ class Site:
         await self.move(url_id, UrlStatus.FAILED, reason)
 
     async def move(self, url_id: str, to: UrlStatus, reason: str | None = None) -> None:
-        urls = ProjectUrls(self.services.catalog.database)
-        url = (await urls.find([url_id]))[url_id]
-        assert await urls.advance(url, to, datetime.now(UTC), failure_reason=reason) is not None
+        await bring_url(self.services.catalog.database, url_id, to, reason)
 
     async def write_chunks(self, url_id: str, contents: Sequence[str]) -> None:
         url = (await ProjectUrls(self.services.catalog.database).find([url_id]))[url_id]

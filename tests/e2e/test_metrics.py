@@ -39,6 +39,19 @@ def exported(running: RunningServer) -> str:
     pytest.fail("The metrics were not exported in time.")
 
 
+def ingest(client: httpx.Client) -> None:
+    """Have a file ingested."""
+    made = {"name": "papers", "dimension": 384, "metric": "cosine"}
+    assert client.post("/api/v1/collections", json=made).is_success
+    [papers] = client.get("/api/collections", params={"name": "papers"}).json()["items"]
+    form = {"collection_id": papers["id"]}
+    sent = client.post("/api/ingestion/upload", data=form, files={"file": ("a.txt", b"One sentence.")})
+    job = client.post("/api/ingestion/jobs", params=form, json=sent.json()).json()
+    # The stream ends with the job.
+    told = client.get(f"/api/ingestion/jobs/{job['id']}/progress", timeout=60).text
+    assert '"status":"completed"' in told
+
+
 def test_every_documented_metric_is_exported_and_no_other(running: RunningServer) -> None:
     api = running.file.api_url
     vector = [1.0, 0.0, 0.0, 0.0]
@@ -49,6 +62,7 @@ def test_every_documented_metric_is_exported_and_no_other(running: RunningServer
             found = client.post("/api/v1/collections/probe/search", json={"vector": vector})
             assert len(found.json()["results"]) == min(number + 1, 10)
         assert client.get("/api/v1/collections/missing").status_code == 404
+        ingest(client)
     text = exported(running)
     types = dict(re.findall(r"^# TYPE (ray_vectoray_\w+) (\w+)$", text, re.MULTILINE))
     assert {name: documented().get(name) for name in types} == types
@@ -63,3 +77,4 @@ def test_every_documented_metric_is_exported_and_no_other(running: RunningServer
     assert 'status="404"' in text
     assert 'stage="search"' in text
     assert 'role="shard-host"' in text
+    assert 'outcome="stored"' in text

@@ -170,6 +170,61 @@ class Job:
     completed_at: datetime | None = None
 
 
+class DocumentState(StrEnum):
+    """How far a document has come. One that failed keeps the last that it reached."""
+
+    TAKEN = "taken"
+    """Somebody works on it, or did."""
+
+    FETCHED = "fetched"
+    """Its bytes are there."""
+
+    PARSED = "parsed"
+    """It is cut into chunks, of which some may be stored."""
+
+    EMBEDDED = "embedded"
+    """All of its chunks have their vectors."""
+
+    STORED = "stored"
+    """All of its chunks can be searched, and nothing is left of other forms of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What the ledger says of one document of a job or of a URL.
+
+    Attributes:
+        owner_id: Of the job, or of the URL.
+        document_id: Of the upload, or again of the URL.
+        uri: Where it is from.
+        source: What people call it.
+        chunks: In it; 0 while that is not known.
+        stored_chunks: The first so many of them are stored.
+        tries: How often somebody began with it, in this run or attempt.
+        reason: A sentence for people, of one that failed; None of all others.
+        fingerprint: Of what is embedded of it and by what. The same fingerprint, the same points.
+        fetched_url: Where a web page was found, behind all redirects.
+        etag: What the server of a web page called this version of it.
+        last_modified: When the server said that it was changed, in the server's words.
+    """
+
+    owner_id: str
+    document_id: str
+    collection_id: str
+    uri: str
+    source: str
+    state: DocumentState
+    chunks: int
+    stored_chunks: int
+    tries: int
+    reason: str | None
+    fingerprint: str | None
+    fetched_url: str | None
+    etag: str | None
+    last_modified: str | None
+    updated_at: datetime
+
+
 def job_point_id(job_id: str, chunk_index: int) -> str:
     """The id of the point that a job makes of a chunk: a UUID of version 5 (RFC 9562).
 

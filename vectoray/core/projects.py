@@ -6,7 +6,11 @@ from enum import StrEnum
 
 
 class UrlStatus(StrEnum):
-    """How far a URL has come: from one to the next, and to `FAILED` from where it is being worked on."""
+    """How far a URL has come: from one to the next, and to `FAILED` from where it is being worked on.
+
+    A page that turns out to be unchanged is stored without being encoded. Whoever is stopped, or dies, while
+    working on one, leaves it to be crawled again. A new attempt makes it pending from wherever it is.
+    """
 
     PENDING = "pending"
     """Waits for somebody to fetch it."""
@@ -25,15 +29,6 @@ class UrlStatus(StrEnum):
 
 
 FINISHED = frozenset((UrlStatus.STORED, UrlStatus.FAILED))
-
-NEXT: dict[UrlStatus, frozenset[UrlStatus]] = {
-    UrlStatus.PENDING: frozenset((UrlStatus.CRAWLING,)),
-    UrlStatus.CRAWLING: frozenset((UrlStatus.ENCODING, UrlStatus.FAILED)),
-    UrlStatus.ENCODING: frozenset((UrlStatus.STORED, UrlStatus.FAILED)),
-    UrlStatus.STORED: frozenset(),
-    UrlStatus.FAILED: frozenset(),
-}
-"""What whoever works on a URL may make of it. From each of them a new attempt may make it pending again."""
 
 
 @dataclass(frozen=True, slots=True)

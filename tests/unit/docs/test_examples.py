@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -33,6 +32,7 @@ from storage.catalog import Catalog, ProjectUrls
 from storage.events import EventLog
 from tests.contract.conftest import quick_credentials, running
 from tests.unit.docs.markdown import ROOT, calls, examples
+from tests.url_states import bring_url
 from vectoray.core.ingestion import Chunking
 from vectoray.core.model import FloatMatrix
 from vectoray.core.projects import UrlStatus
@@ -158,14 +158,10 @@ async def test_every_answer_in_webcontent_is_as_shown(
         urls = ProjectUrls(services.catalog.database)
         pending = (await urls.find([url["url_id"]]))[url["url_id"]]
         collection = await services.catalog.of_project(pending.project)
-        crawling = await urls.advance(pending, UrlStatus.CRAWLING, datetime.now(UTC))
         assert collection is not None
-        assert crawling is not None
         vectors = await model.embed(MODEL.name, PAGE)
         await replace_chunks(services.engine, collection, pending.id, NewChunks(PAGE, vectors))
-        encoding = await urls.advance(crawling, UrlStatus.ENCODING, datetime.now(UTC))
-        assert encoding is not None
-        assert await urls.advance(encoding, UrlStatus.STORED, datetime.now(UTC)) is not None
+        await bring_url(services.catalog.database, pending.id, UrlStatus.STORED)
 
     await _replay("webcontent", client, on_answer=store)
 

@@ -59,7 +59,7 @@ def ingest(folder: Path, store: BlockingEngine) -> Report:
     report = Report()
     for document in LocalFolder(folder, max_file_bytes=100_000):
         assert not isinstance(document, Unread)
-        rows = list(read_document(document, COLLECTION, store, SETTINGS))
+        rows = list(read_document(document, COLLECTION, store, SETTINGS, parse=parse))
         store_rows(rows, model.embed([row["embedded"] for row in rows]), COLLECTION, store)
         for row in rows:
             report.add(row)
@@ -170,7 +170,7 @@ def test_a_document_that_fails_keeps_what_an_earlier_run_stored(folder: Path, st
 
 def test_a_file_that_vanishes_meanwhile_is_reported(folder: Path, store: BlockingEngine) -> None:
     gone = FileDocument("file:///gone.txt", "gone.txt", str(folder / "gone.txt"), str(folder))
-    (row,) = read_document(gone, COLLECTION, store, SETTINGS)
+    (row,) = read_document(gone, COLLECTION, store, SETTINGS, parse=parse)
     assert row["kind"] == FAILED
     assert row["reason"] == "The file cannot be read: No such file or directory."
 
@@ -179,7 +179,7 @@ def test_vectors_of_rows_that_are_not_written_are_ignored(folder: Path, store: B
     (folder / "a.txt").write_text("Something.")
     (document,) = LocalFolder(folder, max_file_bytes=100)
     assert isinstance(document, FileDocument)
-    rows = list(read_document(document, COLLECTION, store, SETTINGS))
+    rows = list(read_document(document, COLLECTION, store, SETTINGS, parse=parse))
     vectors = np.full((len(rows), 384), np.nan, dtype=np.float32)
     vectors[0] = 1
     store_rows(rows, vectors, COLLECTION, store)
@@ -188,7 +188,7 @@ def test_vectors_of_rows_that_are_not_written_are_ignored(folder: Path, store: B
 
 def test_a_row_of_a_table_is_stored_with_its_metadata(store: BlockingEngine) -> None:
     row = TextDocument("file:///t.csv#id=7", "t.csv#7", "Some text.", "A title", b'{"year":1999}')
-    rows = list(read_document(row, COLLECTION, store, SETTINGS))
+    rows = list(read_document(row, COLLECTION, store, SETTINGS, parse=parse))
     assert orjson.loads(rows[0]["payload"]) == {
         "title": "A title",
         "content": "Some text.",

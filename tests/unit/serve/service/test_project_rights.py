@@ -82,7 +82,7 @@ class World:
             ProjectService: ProjectService(
                 catalog, projects, engine, defaults, Completion(), cast("EventRelay", engine)
             ),
-            ProjectUrlService: ProjectUrlService(projects, urls, Limits()),
+            ProjectUrlService: ProjectUrlService(projects, urls, Limits(), lambda: None),
             ProjectChunkService: ProjectChunkService(projects, urls, engine, embedder),
             ProjectShareService: ProjectShareService(projects, shares, accounts),
             ServerStatusService: ServerStatusService(

@@ -160,6 +160,7 @@ def method(service: type, name: str, catalog: Catalog) -> Callable[..., Awaitabl
             jobs := cast("Jobs", UntouchedEngine()),
             JobWatch(jobs),
             OpenStreams(1),
+            lambda: None,
         ),
     }
     found: Callable[..., Awaitable[Any]] = getattr(services[service], name)

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select
 
-from storage.catalog import ANYONE, Catalog, Database, Jobs, Uploads
+from storage.catalog import ANYONE, Catalog, Database, JobClaim, JobRuns, Jobs, Uploads
 from storage.catalog.ingestion_tables import JobRow
 from tests.unit.storage.catalog.test_accounts import NOW, databases
 from tests.unit.storage.catalog.test_catalog import collection, made
@@ -31,7 +30,7 @@ LATER = NOW + timedelta(seconds=5)
 RESTARTABLE = frozenset((JobStatus.FAILED, JobStatus.CANCELLED))
 HALF = JobProgress(total_chunks=10, processed_chunks=4, failed_chunks=1)
 DONE = JobProgress(total_chunks=10, processed_chunks=9, failed_chunks=1)
-Change = Callable[[Jobs, Job], Awaitable[object]]
+LEASE = timedelta(seconds=15)
 
 
 def upload_of(collection: Collection, *, name: str = "Überblick.pdf", at: datetime = NOW) -> Upload:
@@ -72,6 +71,11 @@ def jobs(databases: tuple[Database, Database]) -> tuple[Jobs, Jobs]:
 
 
 @pytest.fixture
+def runs(databases: tuple[Database, Database]) -> JobRuns:
+    return JobRuns(databases[1])
+
+
+@pytest.fixture
 def uploads(databases: tuple[Database, Database]) -> Uploads:
     return Uploads(databases[0])
 
@@ -93,6 +97,14 @@ async def job(jobs: tuple[Jobs, Jobs], upload: Upload) -> Job:
     kept = job_of(upload)
     assert await jobs[0].add(kept)
     return kept
+
+
+async def taken(runs: JobRuns, job: Job, *, now: datetime = LATER, worker: str = "w1") -> JobClaim:
+    """A claim of the job, which is the next."""
+    claim = await runs.claim_next(worker, now, now + LEASE)
+    assert claim is not None
+    assert claim.job.id == job.id
+    return claim
 
 
 async def state(jobs: Jobs, job: Job) -> Job:
@@ -117,104 +129,40 @@ async def test_nothing_is_kept_for_what_is_gone(
     assert not await jobs[0].add(job_of(upload_of(docs)))
 
 
-async def test_a_run_from_its_claim_to_its_end(jobs: tuple[Jobs, Jobs], job: Job) -> None:
-    running = await jobs[0].claim_next(LATER)
-    assert running == replace(job, status=JobStatus.PROCESSING, started_at=LATER, updated_at=LATER)
-    assert await jobs[0].claim_next(LATER) is None
-    assert await jobs[0].progress(job.id, 1, HALF, LATER)
-    assert await state(jobs[1], job) == replace(running, progress=HALF, extent=10)
-    assert await jobs[0].finish(job.id, 1, DONE, LATER)
-    ended = replace(running, status=JobStatus.COMPLETED, progress=DONE, extent=10, completed_at=LATER)
-    assert await state(jobs[1], job) == ended
-
-
-async def test_the_oldest_pending_job_is_claimed_first(jobs: tuple[Jobs, Jobs], job: Job) -> None:
-    older = job_of(job.upload, age_s=9)
-    await jobs[0].add(older)
-    claimed = [await jobs[0].claim_next(LATER) for _ in range(3)]
-    assert [one and one.id for one in claimed] == [older.id, job.id, None]
-
-
-async def test_a_failure_is_kept_with_its_reason_and_a_new_run_forgets_it(
-    jobs: tuple[Jobs, Jobs], job: Job
-) -> None:
-    await jobs[0].claim_next(NOW)
-    await jobs[0].progress(job.id, 1, HALF, NOW)
-    assert await jobs[0].fail(job.id, 1, "The document has no text.", LATER)
-    failed = await state(jobs[0], job)
-    assert (failed.status, failed.error) == (JobStatus.FAILED, "The document has no text.")
-    assert (failed.progress, failed.completed_at) == (HALF, LATER)
-    other = Chunking(ChunkingStrategy.FIXED_SIZE, 300, 0)
-    again = await jobs[0].restart(job.id, RESTARTABLE, other, LATER)
-    assert again == replace(job, run=2, chunking=other, updated_at=LATER, extent=10)
-
-
-async def test_a_shorter_run_that_finishes_leaves_no_points_beyond_it(
-    jobs: tuple[Jobs, Jobs], job: Job
-) -> None:
-    await jobs[0].claim_next(NOW)
-    await jobs[0].finish(job.id, 1, DONE, NOW)
-    await jobs[0].restart(job.id, frozenset((JobStatus.COMPLETED,)), job.chunking, NOW)
-    await jobs[0].claim_next(NOW)
-    shorter = JobProgress(3, 1)
-    await jobs[0].progress(job.id, 2, shorter, NOW)
-    assert (await state(jobs[0], job)).extent == 10
-    await jobs[0].finish(job.id, 2, JobProgress(3, 3), NOW)
-    assert (await state(jobs[0], job)).extent == 3
-
-
-RUNNER: dict[str, Change] = {
-    "progress": lambda jobs, job: jobs.progress(job.id, 1, HALF, LATER),
-    "finish": lambda jobs, job: jobs.finish(job.id, 1, DONE, LATER),
-    "fail": lambda jobs, job: jobs.fail(job.id, 1, "No.", LATER),
-}
-
-
-@pytest.mark.parametrize("change", RUNNER.values(), ids=RUNNER)
-async def test_a_run_that_is_not_wanted_any_more_changes_nothing(
-    jobs: tuple[Jobs, Jobs], job: Job, change: Change
-) -> None:
-    assert not await change(jobs[0], job), "pending"
-    await jobs[0].claim_next(NOW)
-    assert await jobs[1].cancel(job.id, NOW)
-    assert not await change(jobs[0], job), "cancelled"
-    await jobs[1].restart(job.id, RESTARTABLE, job.chunking, NOW)
-    await jobs[1].claim_next(NOW)
-    before = await state(jobs[0], job)
-    assert not await change(jobs[0], job), "replaced"
-    assert await state(jobs[0], job) == before
-
-
 @pytest.mark.parametrize("ended", [JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED])
-async def test_what_is_finished_is_not_cancelled(jobs: tuple[Jobs, Jobs], job: Job, ended: JobStatus) -> None:
-    await jobs[0].claim_next(NOW)
-    ends: dict[JobStatus, Change] = {
-        JobStatus.COMPLETED: RUNNER["finish"],
-        JobStatus.FAILED: RUNNER["fail"],
-        JobStatus.CANCELLED: lambda jobs, job: jobs.cancel(job.id, NOW),
+async def test_what_is_finished_is_not_cancelled(
+    jobs: tuple[Jobs, Jobs], runs: JobRuns, job: Job, ended: JobStatus
+) -> None:
+    claim = await taken(runs, job)
+    ends: dict[JobStatus, Callable[[], Awaitable[bool]]] = {
+        JobStatus.COMPLETED: lambda: runs.finish(claim, DONE, LATER),
+        JobStatus.FAILED: lambda: runs.fail(claim, "No.", LATER),
+        JobStatus.CANCELLED: lambda: jobs[0].cancel(job.id, NOW),
     }
-    assert await ends[ended](jobs[0], job)
+    assert await ends[ended]()
     assert not await jobs[0].cancel(job.id, LATER)
     assert (await state(jobs[0], job)).status is ended
 
 
 @pytest.mark.parametrize("start", sorted(UNFINISHED))
 async def test_what_is_not_finished_is_not_restarted(
-    jobs: tuple[Jobs, Jobs], job: Job, start: JobStatus
+    jobs: tuple[Jobs, Jobs], runs: JobRuns, job: Job, start: JobStatus
 ) -> None:
     if start is JobStatus.PROCESSING:
-        await jobs[0].claim_next(NOW)
+        await taken(runs, job)
     assert await jobs[0].restart(job.id, RESTARTABLE, job.chunking, LATER) is None
 
 
-async def test_of_two_gateways_that_change_one_job_one_wins(jobs: tuple[Jobs, Jobs], upload: Upload) -> None:
+async def test_of_two_gateways_that_change_one_job_one_wins(
+    jobs: tuple[Jobs, Jobs], runs: JobRuns, upload: Upload
+) -> None:
     for _ in range(20):
         job = job_of(upload)
         await jobs[0].add(job)
-        claims = await asyncio.gather(*(one.claim_next(LATER) for one in jobs))
-        assert [claim and claim.id for claim in claims].count(job.id) == 1
-        outcome = await asyncio.gather(jobs[0].cancel(job.id, LATER), jobs[1].finish(job.id, 1, DONE, LATER))
+        claim = await taken(runs, job)
+        outcome = await asyncio.gather(jobs[0].cancel(job.id, LATER), runs.finish(claim, DONE, LATER))
         assert sorted(outcome) == [False, True]
+        await runs.release(claim, LATER)
         ended = frozenset((JobStatus.COMPLETED, JobStatus.CANCELLED))
         again = await asyncio.gather(*(one.restart(job.id, ended, job.chunking, LATER) for one in jobs))
         assert sorted(one.run for one in again if one is not None) == [2]
@@ -248,13 +196,15 @@ async def test_jobs_are_listed_newest_first_as_far_as_they_are_the_callers(
 async def test_of_a_collection_that_is_dropped_nothing_is_seen_or_run_and_then_nothing_is_left(
     catalog: Catalog,
     databases: tuple[Database, Database],
+    *,
     jobs: tuple[Jobs, Jobs],
+    runs: JobRuns,
     uploads: Uploads,
     job: Job,
 ) -> None:
     running = job_of(job.upload, age_s=9)
     await jobs[0].add(running)
-    await jobs[0].claim_next(NOW)
+    claim = await taken(runs, running)
     await catalog.begin_drop(job.collection_id)
     assert await jobs[0].find(job.id) is None
     assert await jobs[0].page([ANYONE], limit=9) == ([], 0)
@@ -262,10 +212,9 @@ async def test_of_a_collection_that_is_dropped_nothing_is_seen_or_run_and_then_n
     await uploads.add(foreign)
     younger = job_of(foreign)
     await jobs[0].add(younger)
-    claimed = await jobs[0].claim_next(LATER)
-    assert claimed is not None
-    assert claimed.id == younger.id
-    assert not await jobs[0].progress(running.id, 1, HALF, LATER)
+    await taken(runs, younger)
+    assert not await runs.progress(claim, HALF, LATER)
+    assert await runs.wanted([claim.lease]) == set()
     assert not await jobs[0].cancel(job.id, LATER)
     await catalog.finish_drop(job.collection_id)
     assert await uploads.find(job.upload.id) is None

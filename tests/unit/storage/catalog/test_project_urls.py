@@ -10,9 +10,10 @@ import pytest
 from storage.catalog import Catalog, ProjectUrls
 from tests.unit.storage.catalog.test_catalog import NOW
 from tests.unit.storage.catalog.test_projects import ann, catalog, made
+from tests.url_states import bring_url
 from vectoray.core.accounts import User
 from vectoray.core.errors import LimitExceeded
-from vectoray.core.projects import NEXT, Project, ProjectUrl, UrlStatus
+from vectoray.core.projects import Project, ProjectUrl, UrlStatus
 
 __all__ = ["ann", "catalog"]
 
@@ -42,17 +43,10 @@ async def submitted(urls: ProjectUrls, project: Project, wanted: ProjectUrl | No
     return one
 
 
-async def brought_to(urls: ProjectUrls, url: ProjectUrl, status: UrlStatus) -> ProjectUrl:
-    ways = {UrlStatus.FAILED: [UrlStatus.CRAWLING, UrlStatus.FAILED]}
-    on_the_way = [UrlStatus.CRAWLING, UrlStatus.ENCODING, UrlStatus.STORED]
-    if status is UrlStatus.PENDING:
-        return url
-    for step in ways.get(status, on_the_way[: on_the_way.index(status) + 1] if status in on_the_way else []):
-        reason = REASON if step is UrlStatus.FAILED else None
-        moved = await urls.advance(url, step, LATER, failure_reason=reason)
-        assert moved is not None
-        url = moved
-    return url
+async def brought_to(catalog: Catalog, urls: ProjectUrls, url: ProjectUrl, status: UrlStatus) -> ProjectUrl:
+    reason = REASON if status is UrlStatus.FAILED else None
+    await bring_url(catalog.database, url.id, status, reason, LATER)
+    return (await urls.find([url.id]))[url.id]
 
 
 async def test_a_url_reads_back_as_it_was_submitted(urls: ProjectUrls, project: Project) -> None:
@@ -95,51 +89,11 @@ async def test_beyond_the_most_nothing_is_kept(urls: ProjectUrls, project: Proje
     assert await urls.of_project(project.id) == [first]
 
 
-@pytest.mark.parametrize("before", UrlStatus)
-async def test_a_status_follows_another_or_is_refused(
-    urls: ProjectUrls, project: Project, before: UrlStatus
-) -> None:
-    for after in UrlStatus:
-        url = await brought_to(urls, await submitted(urls, project, new(project, f"http://{after}/")), before)
-        reason = REASON if after is UrlStatus.FAILED else None
-        if after in NEXT[before]:
-            moved = await urls.advance(url, after, LATER, failure_reason=reason)
-            assert moved == replace(url, status=after, failure_reason=reason, last_updated_at=LATER)
-            assert await urls.of_project(project.id, after) == [moved]
-        else:
-            with pytest.raises(ValueError, match="cannot become"):
-                await urls.advance(url, after, LATER, failure_reason=reason)
-            assert await urls.find([url.id]) == {url.id: url}
-
-
-async def test_a_reason_belongs_to_failures_alone(urls: ProjectUrls, project: Project) -> None:
-    url = await brought_to(urls, await submitted(urls, project), UrlStatus.CRAWLING)
-    for to, reason in ((UrlStatus.FAILED, None), (UrlStatus.ENCODING, REASON)):
-        with pytest.raises(ValueError, match="reason"):
-            await urls.advance(url, to, LATER, failure_reason=reason)
-
-
-async def test_of_many_workers_one_takes_a_url(urls: ProjectUrls, project: Project) -> None:
-    url = await submitted(urls, project)
-    taken = await asyncio.gather(*(urls.advance(url, UrlStatus.CRAWLING, LATER) for _ in range(8)))
-    assert sum(one is not None for one in taken) == 1
-
-
-async def test_who_works_on_an_earlier_attempt_changes_nothing(urls: ProjectUrls, project: Project) -> None:
-    """One that was thought dead comes back while another fetches the same URL."""
-    slow = await brought_to(urls, await submitted(urls, project), UrlStatus.CRAWLING)
-    again = await urls.begin_attempt(slow.id, LATER, of=frozenset((UrlStatus.CRAWLING,)))
-    assert again == replace(slow, status=UrlStatus.PENDING, attempt=2, last_updated_at=LATER)
-    quick = await brought_to(urls, again, UrlStatus.CRAWLING)
-    assert await urls.advance(slow, UrlStatus.ENCODING, LATER) is None
-    assert await urls.advance(quick, UrlStatus.ENCODING, LATER) is not None
-
-
 @pytest.mark.parametrize("status", UrlStatus)
 async def test_a_new_attempt_begins_when_the_last_has_ended(
-    urls: ProjectUrls, project: Project, status: UrlStatus
+    catalog: Catalog, urls: ProjectUrls, project: Project, status: UrlStatus
 ) -> None:
-    url = await brought_to(urls, await submitted(urls, project), status)
+    url = await brought_to(catalog, urls, await submitted(urls, project), status)
     after = await urls.begin_attempt(url.id, LATER)
     if status in (UrlStatus.STORED, UrlStatus.FAILED):
         url = replace(url, status=UrlStatus.PENDING, failure_reason=None, attempt=2, last_updated_at=LATER)
@@ -147,8 +101,10 @@ async def test_a_new_attempt_begins_when_the_last_has_ended(
     assert await urls.begin_attempt(str(uuid4()), LATER) is None
 
 
-async def test_a_failed_url_is_submitted_again_as_a_new_attempt(urls: ProjectUrls, project: Project) -> None:
-    failed = await brought_to(urls, await submitted(urls, project), UrlStatus.FAILED)
+async def test_a_failed_url_is_submitted_again_as_a_new_attempt(
+    catalog: Catalog, urls: ProjectUrls, project: Project
+) -> None:
+    failed = await brought_to(catalog, urls, await submitted(urls, project), UrlStatus.FAILED)
     again = replace(new(project), submitted_at=LATER)
     found = await submitted(urls, project, again)
     assert (found.id, found.attempt, found.submitted_at) == (failed.id, 2, failed.submitted_at)
@@ -161,6 +117,8 @@ async def test_urls_are_counted_by_status_over_all_projects(
     other, _ = await made(catalog, ann)
     await submitted(urls, other)
     for number, status in enumerate(UrlStatus):
-        await brought_to(urls, await submitted(urls, project, new(project, f"http://a/{number}")), status)
+        await brought_to(
+            catalog, urls, await submitted(urls, project, new(project, f"http://a/{number}")), status
+        )
     wanted = (UrlStatus.PENDING, UrlStatus.ENCODING)
     assert await urls.count(wanted) == {UrlStatus.PENDING: 2, UrlStatus.ENCODING: 1}
