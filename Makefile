@@ -22,11 +22,13 @@ install-server:
 demo: install-server ## Start a server, ingest the examples, ask three questions (PORT=8000)
 	@scripts/demo.sh
 
+# Tests that start servers want the machine for themselves; the others do not get in each other's way.
 test: install ## Run all tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/contract
+	@$(BIN)/pytest tests/model tests/integration tests/e2e
 
 test-postgres: install ## Run the tests that keep a catalog on PostgreSQL, which must be installed (some minutes)
-	@$(BIN)/pytest --database=postgresql tests/unit/storage/catalog tests/unit/serve tests/contract
+	@$(BIN)/pytest -n 2 --dist worksteal --database=postgresql tests/unit/storage/catalog tests/unit/serve tests/contract
 
 nightly: install ## Look further for lost writes, and break the storage on purpose (most of an hour)
 	@scripts/nightly.sh
@@ -36,7 +38,7 @@ check: install ## Format, lint, types, import rules and quick unit tests, in und
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
-	@TMPDIR=$(QUICK_TMPDIR) $(BIN)/pytest -q -m "not slow" --hypothesis-profile=check tests/unit
+	@TMPDIR=$(QUICK_TMPDIR) $(BIN)/pytest -q -n 2 -m "not slow" --hypothesis-profile=check tests/unit
 
 down: ## Stop the demo server
 	@if [ -x $(BIN)/vectoray ]; then $(BIN)/vectoray down --data-dir .demo; else echo "Nothing is installed."; fi

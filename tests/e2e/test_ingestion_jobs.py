@@ -1,4 +1,4 @@
-"""Uploads through the whole server: quickly searchable, cancelled at once, stored once whatever is killed."""
+"""Uploads and web pages through the whole server: quickly searchable, stored once whatever is killed."""
 
 import json
 import os
@@ -15,10 +15,17 @@ import pytest
 from tests.e2e.command import vectoray
 from tests.e2e.conftest import RunningServer
 from tests.e2e.ports import free_port
+from tests.e2e.site import Site, serving
 
 pytestmark = pytest.mark.timeout(400)
 
-JOBS = {"lease_s": 3, "batch_chunks": 4, "embed_threads": 1}
+SETTINGS: dict[str, Any] = {
+    "jobs": {"lease_s": 3, "batch_chunks": 4},
+    # So that a file takes its time whenever it comes.
+    "embed_threads": 1,
+    "embed_cache_bytes": 0,
+    "fetch": {"allow_hosts": ["127.0.0.1"]},
+}
 LONG = "".join(
     f"Paragraph {number:05} tells of the river {number:05} and of the towns that lie along its banks.\n\n"
     for number in range(1500)
@@ -99,7 +106,7 @@ class Api:
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     folder: Path = tmp_path_factory.mktemp("ingesting")
     server = RunningServer(folder / "data", folder / "config.yaml")
-    server.change("pipelines", jobs=JOBS)
+    server.change("pipelines", **SETTINGS)
     found = Api(server, free_port())
     found.up()
     found.sign_in()
@@ -133,6 +140,66 @@ def test_a_cancelled_job_is_gone_within_three_seconds(api: Api) -> None:
     # Nothing comes after.
     time.sleep(1)
     assert (api.count(), api.job(job_id)["status"]) == (before, "cancelled")
+
+
+PAGES = {
+    f"/{bird}.html": f"<html><title>{bird}</title><body><main><p>The {bird} {does}.</p></main></body></html>"
+    for bird, does in {
+        "kestrel": "hovers above the meadow and looks for voles",
+        "heron": "stands still in shallow water and waits for fish",
+        "swift": "sleeps on the wing, and hardly ever lands",
+    }.items()
+}
+REFUSED = {
+    "/lost.html": "Page not found (404).",
+    "/private/diary.html": "Blocked by robots.txt.",
+    "http://10.1.2.3/secrets": "does not lead to a public address",
+}
+IN_ORDER = ["pending", "crawling", "encoding", "stored"]
+
+
+def crawled(api: Api, project: str, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """What each URL said of itself when it changed, until all have come to an end."""
+    seen: dict[str, list[dict[str, Any]]] = {url_id: [] for url_id in ids}
+    until_s = time.monotonic() + 60
+    while any(not told or told[-1]["status"] not in ("stored", "failed") for told in seen.values()):
+        assert time.monotonic() < until_s, seen
+        for url in api.call("GET", f"/api/v1/projects/{project}/urls").json():
+            if not seen[url["url_id"]] or seen[url["url_id"]][-1]["status"] != url["status"]:
+                seen[url["url_id"]].append(url)
+        time.sleep(0.02)
+    return seen
+
+
+def test_the_pages_of_a_site_are_crawled_and_an_unchanged_one_is_not_sent_again(api: Api) -> None:
+    site = Site(PAGES)
+    with serving(site):
+        project = api.call("POST", "/api/v1/projects", json={"project_name": "Birds"}).json()["project_id"]
+        path = f"/api/v1/projects/{project}/urls"
+        urls = [site.url(page) for page in PAGES]
+        bad = [url if url.startswith("http") else site.url(url) for url in REFUSED]
+        ids = [api.call("POST", path, json={"original_url": url}).json()["url_id"] for url in (*urls, *bad)]
+        seen = crawled(api, project, ids)
+        for url_id in ids[: len(urls)]:
+            statuses = [told["status"] for told in seen[url_id]]
+            assert statuses == [status for status in IN_ORDER if status in statuses]
+            assert statuses[-1] == "stored"
+        for url_id, reason in zip(ids[len(urls) :], REFUSED.values(), strict=True):
+            assert seen[url_id][-1]["status"] == "failed"
+            assert reason in seen[url_id][-1]["failure_reason"]
+            assert "10.1.2.3" not in seen[url_id][-1]["failure_reason"]
+        assert ("/private/diary.html", 200) not in site.asked
+        question = {"query": "Which bird rests while it flies?", "project_ids": [project], "top_k": 1}
+        [hit] = api.call("POST", "/api/v1/projects:query", json=question).json()["results"]
+        assert hit["content"] == "The swift sleeps on the wing, and hardly ever lands."
+        site.pages["/heron.html"] = site.pages["/heron.html"].replace("fish", "newts and fish")
+        site.asked.clear()
+        for url_id in ids[: len(urls)]:
+            api.call("POST", f"{path}/{url_id}:reprocess")
+        crawled(api, project, ids)
+        assert sorted(status for page, status in site.asked if page in PAGES) == [200, 304, 304]
+        [chunk] = api.call("GET", f"{path}/{ids[1]}/chunks").json()
+        assert "newts" in chunk["content"]
 
 
 def killed(api: Api, *, only: str | None) -> None:
