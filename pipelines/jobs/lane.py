@@ -66,4 +66,8 @@ class Lane(Protocol[_C]):
         """
 
     async def let_go(self, claim: _C, held: Held) -> None:
-        """Leave nothing half done of a piece that failed or was stopped, and give its lease back."""
+        """Leave nothing half done of a piece that failed or was stopped, and give its lease back.
+
+        Raises:
+            NotWanted: Its lease is lost; it is left to whoever takes it next.
+        """

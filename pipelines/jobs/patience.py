@@ -4,10 +4,12 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import structlog
 
+from pipelines.jobs.lane import Held, NotWanted
 from vectoray.core.errors import Unavailable
 
 _log = structlog.get_logger(__name__)
@@ -42,9 +44,24 @@ class Patience:
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
+    async def of_write(self, write: Callable[[], Coroutine[Any, Any, _T]], held: Held) -> _T:
+        """What ``write`` returns, as `of` and `to_its_end`; begun only while the lease counts.
+
+        Raises:
+            NotWanted: It does not: somebody else may have the work by now, and have stored other things.
+            Unavailable: As `of`.
+        """
+
+        async def fenced() -> _T:
+            if not held():
+                raise NotWanted
+            return await to_its_end(write())
+
+        return await self.of(fenced)
+
 
 async def to_its_end(work: Coroutine[Any, Any, _T]) -> _T:
-    """What ``work`` returns. Who is cancelled meanwhile goes only after it has ended.
+    """What ``work`` returns. Who is cancelled meanwhile, however often, goes only after it has ended.
 
     For writes: what comes after must not be overtaken by them.
     """
@@ -52,5 +69,9 @@ async def to_its_end(work: Coroutine[Any, Any, _T]) -> _T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        # Looked at, so that nobody complains of it: who is cancelled does not want to know.
+        _ = task.cancelled() or task.exception()
         raise

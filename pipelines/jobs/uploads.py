@@ -14,7 +14,7 @@ from pipelines.chunk import Chunk
 from pipelines.jobs.embedding import Embedder
 from pipelines.jobs.lane import Held, NotWanted, Outcome
 from pipelines.jobs.metrics import CHUNKS
-from pipelines.jobs.patience import Patience, to_its_end
+from pipelines.jobs.patience import Patience
 from pipelines.jobs.reading import DocumentReader, ReadDocument, media_type_of_upload
 from pipelines.jobs.settings import JobSettings
 from storage.blobs import Blobs
@@ -107,8 +107,8 @@ class UploadLane:
             await self.patience.of(lambda: self.runs.release(claim, self.now()))
             return
         collection = await self.patience.of(lambda: self.catalog.by_id(job.collection_id))
-        if collection is not None and held():
-            await self._remove(collection, job, range(job.extent))
+        if collection is not None:
+            await self._remove(collection, job, range(job.extent), held)
             await self.patience.of(lambda: self.runs.release(claim, self.now(), removed=True))
             _log.info("job_cleaned_up", job_id=job.id, status=job.status.value)
 
@@ -135,7 +135,7 @@ class UploadLane:
         work = _Work(claim, held, collection, model, document)
         await self._store(work, done)
         if job.extent > total:
-            await self._remove(collection, job, range(total, job.extent))
+            await self._remove(collection, job, range(total, job.extent), held)
         if not await self.patience.of(lambda: self.runs.finish(claim, JobProgress(total, total), self.now())):
             raise NotWanted
         return Outcome.STORED
@@ -146,8 +146,6 @@ class UploadLane:
         while done < total:
             pieces = work.document.chunks[done : done + self.settings.batch_chunks]
             vectors = await self.embedder.embed(work.model, [piece.embedded for piece in pieces])
-            if not work.held():
-                raise NotWanted
             await self._write(work, pieces, vectors)
             done += len(pieces)
             if done < total and time.monotonic() - told_s >= _TELL_EVERY_S:
@@ -158,7 +156,7 @@ class UploadLane:
         collection = work.collection
         fitting = stack_vectors(vectors, dimension=collection.dimension, metric=collection.metric)
         batch = _points(work.claim.job, work.document.title, pieces, fitting)
-        await self.patience.of(lambda: to_its_end(self.engine.write(collection, batch)))
+        await self.patience.of_write(lambda: self.engine.write(collection, batch), work.held)
         CHUNKS.observe(len(pieces))
 
     async def _tell(self, claim: JobClaim, progress: JobProgress, fingerprint: str | None = None) -> None:
@@ -167,13 +165,13 @@ class UploadLane:
         ):
             raise NotWanted
 
-    async def _remove(self, collection: Collection, job: Job, indexes: range) -> None:
+    async def _remove(self, collection: Collection, job: Job, indexes: range, held: Held) -> None:
         for start in range(indexes.start, indexes.stop, _REMOVED_AT_ONCE):
             some = range(start, min(start + _REMOVED_AT_ONCE, indexes.stop))
-            await self._delete(collection, [job_point_id(job.id, index) for index in some])
+            await self._delete(collection, [job_point_id(job.id, index) for index in some], held)
 
-    async def _delete(self, collection: Collection, ids: Sequence[str]) -> None:
-        await self.patience.of(lambda: to_its_end(self.engine.delete(collection, ids)))
+    async def _delete(self, collection: Collection, ids: Sequence[str], held: Held) -> None:
+        await self.patience.of_write(lambda: self.engine.delete(collection, ids), held)
 
     def _read_file(self, upload: Upload) -> bytes:
         if upload.size_bytes > self.max_file_bytes:

@@ -14,7 +14,7 @@ from cluster.engine import Engine
 from pipelines.fetch import NotModified, Page, Validators
 from pipelines.jobs.embedding import Embedder
 from pipelines.jobs.lane import Held, NotWanted, Outcome
-from pipelines.jobs.patience import Patience, to_its_end
+from pipelines.jobs.patience import Patience
 from pipelines.jobs.reading import DocumentReader, ReadDocument
 from pipelines.jobs.settings import JobSettings
 from pipelines.url_chunks import MOST_CHUNKS, NewChunks, replace_chunks
@@ -114,11 +114,9 @@ class UrlLane:
         if is_new:
             vectors = await self._embed(model, document)
             await self._say(lambda: self.runs.embedded(claim, count, self.now()))
-            if not held():
-                raise NotWanted
             chunks = NewChunks([piece.text for piece in document.chunks], vectors)
-            await self.patience.of(
-                lambda: to_its_end(replace_chunks(self.engine, claim.collection, claim.url.id, chunks))
+            await self.patience.of_write(
+                lambda: replace_chunks(self.engine, claim.collection, claim.url.id, chunks), held
             )
         stored = _stored(found, count, fingerprint)
         await self._say(lambda: self.runs.stored(claim, stored, self.now()))

@@ -24,6 +24,10 @@ _log = structlog.get_logger(__name__)
 
 # So often in the time of a lease it is renewed: two may be missed.
 _BEATS_PER_LEASE = 3
+# So often who has nothing says that they live: each time all processes forget what they know of the catalog.
+_IDLE_BEAT = timedelta(seconds=10)
+# A catalog that does not answer must not hold up the end.
+_LOOK_ENDS_S = 3.0
 _STOPPED, _BROKEN = "stopped", "broken"
 
 
@@ -68,6 +72,7 @@ class IngestionWorker:
         self._awake = asyncio.Event()
         self._beat_at = self._leases_end = self._started_at
         self._loop: asyncio.Task[None] | None = None
+        self._closing = False
         self._looked_s = time.monotonic()
 
     @property
@@ -93,7 +98,11 @@ class IngestionWorker:
 
     async def close(self) -> None:
         """Take nothing more, stop everything, give all leases back."""
+        self._closing = True
+        self.wake()
         if self._loop is not None:
+            # Not in the middle of a claim: that would still be made, and be nobody's until its lease ends.
+            await asyncio.wait([self._loop], timeout=_LOOK_ENDS_S)
             self._loop.cancel()
             await asyncio.wait([self._loop])
         for piece in self._pieces:
@@ -108,7 +117,7 @@ class IngestionWorker:
         _log.info("ingestor_stopped", worker=self._id)
 
     async def _work_on(self) -> None:
-        while True:
+        while not self._closing:
             self._awake.clear()
             try:
                 await self.look()
@@ -143,7 +152,8 @@ class IngestionWorker:
         until = now + self._lease
         leases = [piece.claim.lease for piece in self._pieces]
         await self._workers.beat(Worker(self._id, self._started_at, now, len(leases)), leases, until)
-        self._beat_at, self._leases_end = now + self._lease / _BEATS_PER_LEASE, until
+        self._leases_end = until
+        self._beat_at = now + (self._lease / _BEATS_PER_LEASE if leases else _IDLE_BEAT)
 
     async def _stop_unwanted(self) -> None:
         for lane in self._lanes:
@@ -165,7 +175,7 @@ class IngestionWorker:
         # Those with a last try first: they take it only while nothing else is there.
         rank = sorted(due, key=lambda lane: due[lane].value, reverse=True)
         open_lanes = [lane for lane in rank if due[lane] is not Due.NOTHING]
-        while open_lanes:
+        while open_lanes and not self._closing:
             for lane in list(open_lanes):
                 if any(piece.claim.is_last_try for piece in self._pieces):
                     return
@@ -177,6 +187,8 @@ class IngestionWorker:
 
     async def _take_one(self, lane: Lane[Any]) -> bool:
         now = self._now()
+        if not self._pieces:
+            self._leases_end, self._beat_at = now + self._lease, now + self._lease / _BEATS_PER_LEASE
         # Not longer than the leases of the others: all are renewed together.
         claim = await lane.claim_next(self._id, now, self._leases_end, alone=not self._pieces)
         if claim is None:
@@ -198,6 +210,8 @@ class IngestionWorker:
                 await piece.lane.let_go(piece.claim, self._holds)
             tags = {"kind": piece.lane.name, "outcome": outcome}
             SECONDS.observe(time.monotonic() - began_s, tags)
+        except NotWanted:
+            _log.info("ingestion_run_lost", lane=piece.lane.name)
         except VectorayError as error:
             _log.warning("ingestion_run_not_let_go", lane=piece.lane.name, reason=error.message)
         except Exception:  # noqa: BLE001  (logged; its lease ends)

@@ -43,6 +43,7 @@ class ChildProcess:
 
     def __init__(self, settings: ParseSettings) -> None:
         self.answered = 0
+        self._most_bytes = settings.max_memory_bytes
         self._connection, theirs = socket.socketpair()
         self._connection.setblocking(False)  # noqa: FBT003
         lifeline, self._lifeline = os.pipe()
@@ -81,11 +82,15 @@ class ChildProcess:
         self, data: bytes, media_type: MediaType, *, timeout_s: float, cancel: threading.Event | None
     ) -> Answer | End:
         """Have a document read. After an `End` the process is good for nothing more."""
-        answer = self._exchange(encode_request(data, media_type), timeout_s, cancel)
-        if isinstance(answer, End):
-            return answer
+        frame = self._exchange(encode_request(data, media_type), timeout_s, cancel)
+        if isinstance(frame, End):
+            return frame
+        try:
+            answer = decode_answer(frame)
+        except (ValueError, TypeError, LookupError):
+            return self._cause_of_death()
         self.answered += 1
-        return decode_answer(answer)
+        return answer
 
     def kill(self) -> None:
         """End the process at once, from any thread. Who waits for its answer gets `End.DIED`."""
@@ -111,7 +116,11 @@ class ChildProcess:
             header = self._receive(LENGTH.size, deadline, cancel)
             if isinstance(header, End):
                 return header
-            return self._receive(LENGTH.unpack(header)[0], deadline, cancel)
+            (size,) = LENGTH.unpack(header)
+            # More than it may have in memory itself: it does not follow our code any more.
+            return (
+                self._cause_of_death() if size > self._most_bytes else self._receive(size, deadline, cancel)
+            )
         except (ConnectionError, EOFError):
             return self._cause_of_death()
 

@@ -60,7 +60,11 @@ def encode_answer(answer: Answer) -> bytes:
 
 
 def decode_answer(frame: bytes) -> Answer:
-    """What `encode_answer` made a frame of."""
+    """What `encode_answer` made a frame of.
+
+    Raises:
+        ValueError, TypeError, LookupError: Nothing.
+    """
     answer = orjson.loads(frame)
     if "refused" in answer:
         return Refusal(answer["refused"])

@@ -13,6 +13,7 @@ from vectoray.core.errors import InternalError
 # What libraries leave behind in memory ends with the process.
 _DOCUMENTS_PER_PROCESS = 1000
 _CANCEL_POLL_S = 0.02
+_NOT_STARTED = "The process that reads documents does not start."
 
 
 class ParseCancelled(Exception):
@@ -106,7 +107,11 @@ class IsolatedParser:
         with self._lock:
             if self._closed:
                 raise ParseCancelled
-            child = self._idle.pop() if self._idle else ChildProcess(self._settings)
+            try:
+                child = self._idle.pop() if self._idle else ChildProcess(self._settings)
+            except OSError:
+                # The system's own words name its files.
+                raise InternalError(_NOT_STARTED) from None
             self._busy.add(child)
         if child.answered == 0:
             end = child.wait_until_ready(cancel)
@@ -114,7 +119,7 @@ class IsolatedParser:
                 self._give_back(child, is_well=False)
                 if end is End.CANCELLED or self._closed:
                     raise ParseCancelled
-                raise InternalError("The process that reads documents does not start.")
+                raise InternalError(_NOT_STARTED)
         return child
 
     def _give_back(self, child: ChildProcess, *, is_well: bool) -> None:

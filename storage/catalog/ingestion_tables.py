@@ -10,7 +10,7 @@ from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.catalog.tables import Base, UtcDateTime
-from storage.catalog.work_tables import Leased
+from storage.catalog.work_tables import AT_ONCE, Leased, queue_indexes
 from vectoray.core.ingestion import (
     UNFINISHED,
     Chunking,
@@ -78,8 +78,7 @@ class JobRow(Leased, Base):
         Index("ix_ingestion_jobs_collection_id", "collection_id", "created_at"),
         Index("ix_ingestion_jobs_status", "status", "created_at"),
         Index("ix_ingestion_jobs_upload_id", "upload_id"),
-        Index("ix_ingestion_jobs_due_at", "due_at"),
-        Index("ix_ingestion_jobs_lease", "lease"),
+        *queue_indexes("ingestion_jobs", "created_by", "created_at"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -120,7 +119,7 @@ class JobRow(Leased, Base):
             updated_at=job.updated_at,
             started_at=job.started_at,
             completed_at=job.completed_at,
-            due_at=job.created_at if job.status in UNFINISHED else None,
+            due_at=AT_ONCE if job.status in UNFINISHED else None,
         )
 
     def to_job(self, upload: UploadRow) -> Job:

@@ -88,7 +88,7 @@ class JobRuns:
                 elif row.partial:
                     return _begin_cleaning(session, row, worker, until)
                 else:
-                    row.end_lease(None)
+                    row.end_lease(goes_on=False)
                 session.flush()
             return None
 
@@ -147,7 +147,7 @@ class JobRuns:
             _count(row, progress)
             _end(row, JobStatus.COMPLETED, now)
             row.extent, row.partial = progress.total_chunks, False
-            row.end_lease(None)
+            row.end_lease(goes_on=False)
             document = document_row(session, row.id, row.upload_id)
             document.state = DocumentState.STORED.value
             document.chunks, document.stored_chunks = progress.total_chunks, progress.processed_chunks
@@ -172,7 +172,7 @@ class JobRuns:
             _end(row, JobStatus.FAILED, now)
             row.error = reason
             if not row.partial:
-                row.end_lease(None)
+                row.end_lease(goes_on=False)
             _note_reason(session, row, reason, now)
             return True
 
@@ -212,7 +212,7 @@ class JobRuns:
                 row.status, row.updated_at = JobStatus.PENDING.value, now
                 row.tries -= 1
             goes_on = row.status == JobStatus.PENDING.value or row.partial
-            row.end_lease(now if goes_on else None)
+            row.end_lease(goes_on=goes_on)
 
         await self._database.write(work)
 
@@ -247,7 +247,7 @@ def _begin_cleaning(session: Session, row: JobRow, worker: str, until: datetime)
 def _give_up(session: Session, row: JobRow, now: datetime) -> None:
     _end(row, JobStatus.FAILED, now)
     row.error = _KILLED
-    row.end_lease(now if row.partial else None)
+    row.end_lease(goes_on=row.partial)
     _note_reason(session, row, _KILLED, now)
 
 

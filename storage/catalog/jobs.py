@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, null, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, null, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,9 +17,11 @@ from storage.catalog.catalog import ACTIVE, belongs_to
 from storage.catalog.database import Database
 from storage.catalog.ingestion_tables import JobRow, UploadRow, chunking_document
 from storage.catalog.tables import CollectionRow
+from storage.catalog.work_tables import AT_ONCE
 from vectoray.core.ingestion import UNFINISHED, Chunking, Job, JobStatus
 
-IN_ACTIVE = JobRow.collection_id.in_(select(CollectionRow.id).where(ACTIVE))
+# Asked of each row: as a list of collections, SQLite would begin with that, and read all jobs that ever were.
+IN_ACTIVE = exists().where(CollectionRow.id == JobRow.collection_id, ACTIVE).correlate(JobRow)
 """The condition that a job's collection is not being dropped."""
 
 _NEW_RUN: dict[str, Any] = {
@@ -108,7 +110,9 @@ class Jobs:
             "status": JobStatus.CANCELLED.value,
             "updated_at": now,
             "completed_at": now,
-            "due_at": case((JobRow.lease.is_not(None), JobRow.due_at), (JobRow.partial, now), else_=null()),
+            "due_at": case(
+                (JobRow.lease.is_not(None), JobRow.due_at), (JobRow.partial, AT_ONCE), else_=null()
+            ),
         }
         return await self._move(JobRow.id == job_id, UNFINISHED, values) is not None
 
@@ -126,7 +130,7 @@ class Jobs:
             **_NEW_RUN,
             "chunking": chunking_document(chunking),
             "updated_at": now,
-            "due_at": case((and_(JobRow.lease.is_not(None), JobRow.due_at > now), JobRow.due_at), else_=now),
+            "due_at": case((JobRow.lease.is_not(None), JobRow.due_at), else_=AT_ONCE),
         }
         return await self._move(JobRow.id == job_id, starts, values)
 

@@ -10,7 +10,7 @@ from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.catalog.tables import Base, UtcDateTime
-from storage.catalog.work_tables import Leased
+from storage.catalog.work_tables import AT_ONCE, Leased, queue_indexes
 from vectoray.core.projects import FINISHED, Project, ProjectShare, ProjectUrl, UrlStatus
 
 _HAS_TOKEN = text("token IS NOT NULL")
@@ -44,8 +44,7 @@ class ProjectUrlRow(Leased, Base):
     __table_args__ = (
         Index("uq_project_urls_project_id_url", "project_id", "url", unique=True),
         Index("ix_project_urls_status", "status"),
-        Index("ix_project_urls_due_at", "due_at"),
-        Index("ix_project_urls_lease", "lease"),
+        *queue_indexes("project_urls", "project_id", "submitted_at"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -71,12 +70,12 @@ class ProjectUrlRow(Leased, Base):
             attempt=url.attempt,
             submitted_at=url.submitted_at,
             last_updated_at=url.last_updated_at,
-            due_at=None if url.status in FINISHED else url.submitted_at,
+            due_at=None if url.status in FINISHED else AT_ONCE,
         )
 
     def begin_attempt(self, now: datetime) -> None:
         """Make it pending again, out of the hands of whoever works on it."""
-        self.end_lease(now)
+        self.end_lease(goes_on=True)
         self.tries = 0
         self.status = UrlStatus.PENDING.value
         self.failure_reason = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from storage.catalog.catalog import ACTIVE
@@ -23,8 +23,9 @@ from vectoray.core.ingestion import Document, DocumentState
 from vectoray.core.model import Collection
 from vectoray.core.projects import FINISHED, ProjectUrl, UrlStatus
 
-_IN_ACTIVE = ProjectUrlRow.project_id.in_(
-    select(CollectionRow.project_id).where(ACTIVE, CollectionRow.project_id.is_not(None))
+# Asked of each row: as a list of projects, SQLite would begin with that, and read all URLs that ever were.
+_IN_ACTIVE = (
+    exists().where(CollectionRow.project_id == ProjectUrlRow.project_id, ACTIVE).correlate(ProjectUrlRow)
 )
 _QUEUE = WorkQueue(
     "urls", ProjectUrlRow, ProjectUrlRow.id, ProjectUrlRow.project_id, ProjectUrlRow.submitted_at, _IN_ACTIVE
@@ -130,7 +131,7 @@ class UrlRuns:
 
         def change(row: ProjectUrlRow, document: DocumentRow) -> None:
             _move(row, UrlStatus.STORED, now)
-            row.end_lease(None)
+            row.end_lease(goes_on=False)
             document.state, document.updated_at = DocumentState.STORED.value, now
             document.chunks = document.stored_chunks = page.chunks
             document.fingerprint = page.fingerprint
@@ -144,7 +145,7 @@ class UrlRuns:
 
         def change(row: ProjectUrlRow, document: DocumentRow) -> None:
             _move(row, UrlStatus.STORED, now)
-            row.end_lease(None)
+            row.end_lease(goes_on=False)
             document.state, document.updated_at = DocumentState.STORED.value, now
 
         return await self._change(claim, change)
@@ -159,7 +160,7 @@ class UrlRuns:
         def change(row: ProjectUrlRow, _document: DocumentRow) -> None:
             _move(row, UrlStatus.PENDING, now)
             row.tries -= 1
-            row.end_lease(now)
+            row.end_lease(goes_on=True)
 
         await self._change(claim, change)
 
@@ -206,5 +207,5 @@ def _move(row: ProjectUrlRow, to: UrlStatus, now: datetime) -> None:
 def _fail(row: ProjectUrlRow, document: DocumentRow, reason: str, now: datetime) -> None:
     _move(row, UrlStatus.FAILED, now)
     row.failure_reason = reason
-    row.end_lease(None)
+    row.end_lease(goes_on=False)
     document.reason, document.updated_at = reason, now

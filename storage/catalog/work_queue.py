@@ -1,12 +1,13 @@
 """Which of the rows that are due is taken next: everybody in turn, and a last try alone. Knows no status."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, and_, exists, func, select
+from sqlalchemy import CTE, ColumnElement, and_, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -75,7 +76,7 @@ class WorkQueue(Generic[_R]):
         due, last_try = self._due(now), self._last_try(now)
         if session.scalar(select(exists().where(last_try))):
             return self._first(session, last_try) if alone else None
-        for who in session.scalars(self._in_turn(due)).all():
+        for who in self._in_turn(session, due):
             found = self._first(session, and_(due, self.who == who))
             if found is not None:
                 self._note_turn(session, who, now)
@@ -86,17 +87,33 @@ class WorkQueue(Generic[_R]):
         ordered = select(self.row).where(condition).order_by(self.order, self.row_id).limit(1)
         return session.scalar(ordered.with_for_update(skip_locked=True, of=self.row))
 
-    def _in_turn(self, due: ColumnElement[bool]) -> Any:
-        """Whose rows are due: first who waits longest since something of theirs was taken."""
-        turns = and_(TurnRow.queue == self.name, TurnRow.who == self.who)
-        return (
-            select(self.who)
-            .outerjoin(TurnRow, turns)
-            .where(due)
-            .group_by(self.who, TurnRow.taken_at)
-            .order_by(TurnRow.taken_at.nulls_first(), func.min(self.order))
-            .limit(_LOOKED_AT)
+    def _in_turn(self, session: Session, due: ColumnElement[bool]) -> list[str]:
+        """Whose rows are due: first who has the fewest under way, then who waits longest for a turn.
+
+        By turns alone, somebody with slow rows would soon have all workers wait for these.
+        """
+        table = self._table()
+        # Not "is not null": of that, SQLite does not see that few rows meet it.
+        under_way = Counter(session.scalars(select(self.who).where(table.lease > "")))
+        everybody = self._everybody()
+        of_one = select(self.order).where(due, self.who == everybody.c.who).correlate(everybody)
+        oldest = of_one.order_by(self.order).limit(1).scalar_subquery()
+        turns = and_(TurnRow.queue == self.name, TurnRow.who == everybody.c.who)
+        ordered = (
+            select(everybody.c.who, oldest.label("oldest"))
+            .outerjoin_from(everybody, TurnRow, turns)
+            .order_by(TurnRow.taken_at.nulls_first(), "oldest")
         )
+        waiting = [who for who, since in session.execute(ordered) if since is not None]
+        return sorted(waiting, key=under_way.__getitem__)[:_LOOKED_AT]
+
+    def _everybody(self) -> CTE:
+        """Whoever has a row that is due some time: one step in an index for each, however many rows."""
+        some_time = self._table().due_at.is_not(None)
+        next_one = select(self.who).where(some_time).order_by(self.who).limit(1)
+        first = select(next_one.scalar_subquery().label("who")).cte("everybody", recursive=True)
+        after = next_one.where(self.who > first.c.who).correlate(first).scalar_subquery()
+        return first.union_all(select(after).where(first.c.who.is_not(None)))
 
     def _note_turn(self, session: Session, who: str, now: datetime) -> None:
         insert = _INSERT[session.get_bind().dialect.name](TurnRow)

@@ -1,19 +1,26 @@
 """The tables of who works on what, as SQLAlchemy models: leases, turns, workers, the ledger of documents."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.catalog.tables import Base, UtcDateTime
 from vectoray.core.ingestion import Document, DocumentState
+
+_IS_DUE, _IS_TAKEN = text("due_at IS NOT NULL"), text("lease IS NOT NULL")
+
+AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
+"""When what waits is due: before any clock, for that of whoever makes it may be ahead of the workers'."""
 
 
 class Leased:
     """Columns of what workers take and work on.
 
     Attributes:
-        due_at: From when on it may be taken; while somebody has it, when their lease ends; null for never.
+        due_at: From when on it may be taken: `AT_ONCE` while it waits; while somebody has it, when their
+            lease ends, by their clock; null for never.
         lease: A new UUID each time it is taken. Who has not the one that stands here may change nothing.
         worker: Who took it last.
         tries: How often it was taken and not brought to an end, but for orderly stops of its worker.
@@ -29,9 +36,26 @@ class Leased:
         self.worker, self.lease, self.due_at = worker, lease, until
         self.tries += 1
 
-    def end_lease(self, due_at: datetime | None) -> None:
-        """Take it out of its worker's hands."""
-        self.lease, self.due_at = None, due_at
+    def end_lease(self, *, goes_on: bool) -> None:
+        """Take it out of its worker's hands, and let others take it, or nobody."""
+        self.lease, self.due_at = None, AT_ONCE if goes_on else None
+
+
+def queue_indexes(table: str, who: str, order: str) -> tuple[Index, ...]:
+    """What finds the next row to take, and rows that are taken, however many others there are.
+
+    Args:
+        table: One that has the columns of `Leased`.
+        who: As the columns of `storage.catalog.work_queue.WorkQueue`.
+        order: As there.
+    """
+    due: dict[str, Any] = {"sqlite_where": _IS_DUE, "postgresql_where": _IS_DUE}
+    taken: dict[str, Any] = {"sqlite_where": _IS_TAKEN, "postgresql_where": _IS_TAKEN}
+    return (
+        Index(f"ix_{table}_due_at", "due_at", "tries", **due),
+        Index(f"ix_{table}_queue", who, order, "id", "due_at", **due),
+        Index(f"ix_{table}_lease", "lease", who, **taken),
+    )
 
 
 class TurnRow(Base):

@@ -1,5 +1,7 @@
 """Leases of jobs and URLs, whose turn it is, the workers, and the ledger of documents."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -8,18 +10,22 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
-_LEASED = ("ingestion_jobs", "project_urls")
+_LEASED = {"ingestion_jobs": ("created_by", "created_at"), "project_urls": ("project_id", "submitted_at")}
+_IS_DUE, _IS_TAKEN = sa.text("due_at IS NOT NULL"), sa.text("lease IS NOT NULL")
 
 
 def upgrade() -> None:
     """Add the columns of leases and create the tables."""
-    for table in _LEASED:
+    for table, queue in _LEASED.items():
         op.add_column(table, sa.Column("due_at", sa.DateTime(timezone=True), nullable=True))
         op.add_column(table, sa.Column("lease", sa.String(36), nullable=True))
         op.add_column(table, sa.Column("worker", sa.String(36), nullable=True))
         op.add_column(table, sa.Column("tries", sa.Integer, nullable=False, server_default="0"))
-        op.create_index(f"ix_{table}_due_at", table, ["due_at"])
-        op.create_index(f"ix_{table}_lease", table, ["lease"])
+        due: dict[str, Any] = {"sqlite_where": _IS_DUE, "postgresql_where": _IS_DUE}
+        taken: dict[str, Any] = {"sqlite_where": _IS_TAKEN, "postgresql_where": _IS_TAKEN}
+        op.create_index(f"ix_{table}_due_at", table, ["due_at", "tries"], **due)
+        op.create_index(f"ix_{table}_queue", table, [*queue, "id", "due_at"], **due)
+        op.create_index(f"ix_{table}_lease", table, ["lease", queue[0]], **taken)
     op.add_column(
         "ingestion_jobs", sa.Column("partial", sa.Boolean, nullable=False, server_default=sa.false())
     )
@@ -72,5 +78,6 @@ def downgrade() -> None:
     for table in _LEASED:
         op.drop_index(f"ix_{table}_lease", table)
         op.drop_index(f"ix_{table}_due_at", table)
+        op.drop_index(f"ix_{table}_queue", table)
         for column in ("tries", "worker", "lease", "due_at"):
             op.drop_column(table, column)

@@ -138,11 +138,44 @@ async def test_a_write_on_its_way_ends_before_its_points_are_removed(
     await worker.look()
     await writing.wait()
     await world.jobs.cancel(job.id, world.now())
-    await worker.look()
+    # It finds at each look that the job is not wanted.
+    for _ in range(3):
+        await worker.look()
+        await asyncio.sleep(0.05)
     assert worker.running == 1
     go_on.set()
     await settled(worker)
     assert await world.points(job) == []
+
+
+async def test_who_wakes_up_while_cleaning_removes_nothing_of_the_next_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It slept, as by SIGSTOP, while it waited for shards that did not answer; the job was started anew."""
+    job = await world.add_job(sentences(3))
+    worker = await stopped_after(world, job, 1)
+    delete, asked, answered = world.engine.delete, asyncio.Event(), asyncio.Event()
+
+    async def silent_once(*arguments: Any, **named: Any) -> Any:
+        if not asked.is_set():
+            asked.set()
+            await answered.wait()
+            raise Unavailable("A part of the cluster is restarting; try again in a moment.")
+        return await delete(*arguments, **named)
+
+    monkeypatch.setattr(world.engine, "delete", silent_once)
+    await world.jobs.cancel(job.id, world.now())
+    await worker.look()
+    await asked.wait()
+    world.clock += 20
+    assert await world.jobs.restart(job.id, RETRIED, job.chunking, world.now()) is not None
+    world.embedder.stop_after = None
+    await idle(world.worker())
+    assert len(await world.points(job)) == 3
+    answered.set()
+    await settled(worker)
+    assert len(await world.points(job)) == 3
+    assert (await world.job(job)).status is JobStatus.COMPLETED
 
 
 async def test_a_retry_of_a_cancelled_job_stores_all_of_it(world: World) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipelines.jobs.worker import IngestionWorker
-from storage.catalog import MOST_TRIES, JobRuns, Workers
+from storage.catalog import MOST_TRIES, Due, JobRuns, Workers
 from tests.unit.pipelines.jobs.world import World, idle, sentences
 from vectoray.core.errors import Unavailable
 from vectoray.core.ingestion import Job, JobStatus
@@ -68,6 +68,35 @@ async def test_leases_are_renewed_while_the_work_goes_on(world: World) -> None:
     assert (await world.job(job)).status is JobStatus.COMPLETED
 
 
+async def test_who_has_nothing_rarely_says_so_and_what_they_take_then_has_a_whole_lease(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit makes all processes forget what they remember of the catalog."""
+    beats, beat = [], Workers.beat
+
+    async def counted(*arguments: Any) -> None:
+        beats.append(world.clock)
+        await beat(*arguments)
+
+    monkeypatch.setattr(Workers, "beat", counted)
+    world.embedder.stop_after = 0
+    worker = world.worker()
+    for second in range(30):
+        world.clock = second
+        await worker.look()
+    assert beats == [0, 10, 20]
+    await world.add_job("One sentence.")
+    await worker.look()
+    assert worker.running == 1
+    for _ in range(3):
+        world.clock += 5
+        assert await JobRuns(world.catalog.database).due(world.now()) is Due.NOTHING
+        await worker.look()
+    assert worker.running == 1
+    assert beats == [0, 10, 20, 34, 39, 44]
+    await worker.close()
+
+
 async def test_who_could_not_renew_writes_nothing_even_if_it_does_not_know_yet(world: World) -> None:
     """It was stopped, as by SIGSTOP, between embedding and writing, for longer than its lease."""
     worker, job = await waiting(world)
@@ -117,6 +146,31 @@ async def test_a_worker_that_ends_in_good_order_gives_its_work_back(world: World
     await idle(world.worker())
     assert (await world.job(job)).status is JobStatus.COMPLETED
     assert (await world.document(job.id)).tries == 1
+
+
+async def test_what_is_being_claimed_when_a_worker_ends_is_given_back_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await world.add_job("One sentence.")
+    world.embedder.stop_after = 0
+    claim_next, claimed, answered = JobRuns.claim_next, asyncio.Event(), asyncio.Event()
+
+    async def slow(*arguments: Any, **named: Any) -> Any:
+        claim = await claim_next(*arguments, **named)
+        claimed.set()
+        await answered.wait()
+        return claim
+
+    monkeypatch.setattr(JobRuns, "claim_next", slow)
+    worker = world.worker()
+    worker.start()
+    await claimed.wait()
+    closing = asyncio.create_task(worker.close())
+    await asyncio.sleep(0)
+    answered.set()
+    await closing
+    assert (await world.job(job)).status is JobStatus.PENDING
+    assert (await JobRuns(world.catalog.database).due(world.now())) is Due.SOMETHING
 
 
 async def test_no_more_is_taken_than_there_is_room_for(world: World) -> None:

@@ -9,16 +9,18 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
 
 from pipelines.parse import MediaType, ParsedDocument, ParseError, child, parse
 from pipelines.parse.document import ParseLimits
-from pipelines.parse.frames import Failure
+from pipelines.parse.frames import LENGTH, Failure
 from pipelines.parse.isolated import IsolatedParser, ParseCancelled
 from pipelines.parse.settings import ParseSettings
 from tests.unit.pipelines.parse.nasty import MIB, nasty_files, pdf_with_text, word_document
+from vectoray.core.errors import InternalError
 
 # Takes minutes, in one call into a C library.
 ENDLESS = b"<div>" * MIB + b"text"
@@ -118,6 +120,39 @@ def test_a_document_that_brings_the_process_down_fails() -> None:
         call = thread.submit(refusal, parser, ENDLESS, MediaType.HTML)
         process_at_work().send_signal(signal.SIGSEGV)
         assert "brought the parser down" in call.result()
+
+
+TAKEN_OVER = """#!{python}
+import json, socket, struct, sys
+connection = socket.socket(fileno=json.loads(sys.argv[-1])["connection"])
+connection.sendall(struct.pack(">Q", 5) + b"ready")
+connection.recv(1)
+connection.sendall({answer!r})
+while connection.recv(4096):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    "answer", [b"\xff" * 8, *(LENGTH.pack(len(text)) + text for text in (b"nonsense", b"5", b"{}", b"[]"))]
+)
+def test_a_process_that_answers_nonsense_is_ended_and_the_document_fails(
+    answer: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "python"
+    program.write_text(TAKEN_OVER.format(python=sys.executable, answer=answer))
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with parser_with(timeout_s=20) as parser:
+        assert "brought the parser down" in refusal(parser, b"text", MediaType.TEXT)
+        assert processes() == []
+
+
+def test_a_machine_that_starts_no_process_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/secret/place")
+    with parser_with() as parser, pytest.raises(InternalError) as caught:
+        parser.parse(b"text", media_type=MediaType.TEXT)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_process_that_died_between_two_documents_is_replaced() -> None:

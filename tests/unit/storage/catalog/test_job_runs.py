@@ -178,6 +178,18 @@ async def test_a_lease_is_taken_over_when_it_ends_and_not_while_it_is_renewed(
     assert await runs.due(EXPIRED + 2 * LEASE) is Due.LAST_TRY, "a lost lease was renewed"
 
 
+async def test_what_waits_can_be_taken_though_the_clock_of_its_gateway_is_ahead(
+    jobs: tuple[Jobs, Jobs], runs: JobRuns, job: Job
+) -> None:
+    await jobs[0].add(replace(job, created_at=LATER + timedelta(hours=1)))
+    claim = await runs.claim_next("w1", LATER, EXPIRED)
+    assert claim is not None
+    assert await runs.fail(claim, "It is damaged.", LATER)
+    hour_ahead = LATER + timedelta(hours=1)
+    assert await jobs[0].restart(job.id, RESTARTABLE, job.chunking, hour_ahead) is not None
+    assert await runs.claim_next("w1", LATER, EXPIRED) is not None
+
+
 async def test_a_run_that_is_taken_over_goes_on_from_what_is_stored(runs: JobRuns, job: Job) -> None:
     claim = await taken(runs, job)
     await runs.progress(claim, HALF, LATER, fingerprint="f")

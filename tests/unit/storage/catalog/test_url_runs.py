@@ -118,6 +118,23 @@ async def test_projects_take_turns_however_many_urls_one_has(
     assert order == [project.id, other.id, project.id, other.id, project.id]
 
 
+async def test_who_has_less_under_way_comes_first_though_it_was_served_last(
+    catalog: Catalog, urls: ProjectUrls, runs: UrlRuns, project: Project, ann: User
+) -> None:
+    """Of two projects one is slow; by turns alone it would have all workers in the end."""
+    other, _ = await made(catalog, ann)
+    await urls.submit(project.id, [new(project, f"http://slow/{n}", age_s=99 - n) for n in range(9)], most=99)
+    for number in range(3):
+        assert await runs.claim_next("w", LATER + timedelta(seconds=number), LATER + 9 * LEASE) is not None
+    await urls.submit(other.id, [new(other, f"http://quick/{n}") for n in range(4)], most=99)
+    for number in range(3, 6):
+        now = LATER + timedelta(seconds=number)
+        claim = await runs.claim_next("w", now, LATER + 9 * LEASE)
+        assert claim is not None
+        assert claim.url.project == other.id
+        assert await runs.fail(claim, REASON, now)
+
+
 async def test_of_a_deleted_project_nothing_is_taken_or_wanted(
     catalog: Catalog, urls: ProjectUrls, runs: UrlRuns, project: Project
 ) -> None:
