@@ -1,7 +1,7 @@
 # Everything a developer types. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-postgres nightly check down clean format config transcripts lock install-server bench-storage bench-search
+.PHONY: help install demo test test-postgres nightly check down clean format config transcripts lock install-server bench-storage bench-search bench-ingest
 
 PORT ?= 8000
 PYTHON ?= python3
@@ -66,3 +66,7 @@ bench-storage: install ## Measure the storage engine against its required figure
 bench-search: install ## Measure searches and writes over REST, beside other systems (a quarter of an hour)
 	@scripts/install.sh bench
 	@$(BIN)/python -m scripts.bench.serving.run $(BENCH)
+
+bench-ingest: install ## Measure ingestion, from files to searchable chunks (most of an hour)
+	@scripts/install.sh bench
+	@$(BIN)/python -m scripts.bench.ingest.run $(BENCH)

@@ -12,13 +12,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from scripts.bench import hot_spots, machine
 from scripts.bench.context import Context, Row
 from scripts.bench.corpus import comparison, load_corpus
 from scripts.bench.measurement import Measurement
+from scripts.bench.noise import with_noise
 from scripts.bench.other_load import CpuSeconds
 from scripts.bench.rows import ROWS
 from scripts.bench.table import render
@@ -27,8 +27,6 @@ from scripts.bench.text_vectors import CACHE
 RESULT = CACHE / "storage.json"
 _CORES = 2
 _POINTS, _POINTS_FULL = 200_000, 1_000_000
-# Others that use less than this hardly matter.
-_QUIET_CORES = 0.1
 _LIMIT_S, _LIMIT_FULL_S = 900, 7200
 
 
@@ -102,11 +100,7 @@ def _measured(row: Row, context: Context, profiler: str | None) -> Measurement:
         print(f"Where the samples were taken ({stacks}; slower than without a profiler):")
         for frame, share in hot_spots.hottest(stacks.read_text().splitlines(), 20):
             print(f"  {share:6.1%}  {frame}")
-    found = Measurement.from_json(json.loads(into.read_text()))
-    found = replace(found, details={**found.details, "cores_used_by_others": round(others, 2)})
-    if others < _QUIET_CORES:
-        return found
-    return replace(found, notes=(*found.notes, f"NOISY: other processes used {others:.1f} cores meanwhile"))
+    return with_noise(Measurement.from_json(json.loads(into.read_text())), others)
 
 
 def _command(what: str, context: Context) -> list[str]:

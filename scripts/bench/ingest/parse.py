@@ -16,7 +16,7 @@ from pipelines.parse.isolated import IsolatedParser
 from pipelines.parse.settings import ParseSettings
 from scripts.bench.ingest.text_pdf import PAGE_CHARS, text_pdf
 
-_DEFAULT_FOLDER = Path("/usr/share/doc")
+DEFAULT_FOLDER = Path("/usr/share/doc")
 _PAGES_OF_A_PDF = 20
 _MAX_FILE_BYTES = 64 * 2**20
 
@@ -71,7 +71,7 @@ def _used_s() -> float:
 def main() -> None:
     """Measure, and print."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("folder", type=Path, nargs="?", default=_DEFAULT_FOLDER)
+    arguments.add_argument("folder", type=Path, nargs="?", default=DEFAULT_FOLDER)
     pages = html_files(arguments.parse_args().folder, count=500)
     if not pages:
         raise SystemExit("There are no HTML files; name a folder that has some.")

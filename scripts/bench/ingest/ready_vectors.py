@@ -45,7 +45,9 @@ def ready_vectors_per_s(server: VectorayServer, work: Path, rows: int = ROWS) ->
     collection = server.create("ready-vectors", vectors.shape[1])
     command = [sys.executable, "-P", "-m", "pipelines.load_vectors", str(path), "--collection", collection]
     command += ["--data-dir", str(server.data_dir), "--report", str(report)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_TIMEOUT_S)
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=_TIMEOUT_S, env=server.environment
+    )
     if done.returncode:
         raise RuntimeError(f"The load failed: {done.stderr[-2000:]}")
     found = json.loads(report.read_text())

@@ -19,6 +19,7 @@ from typing import Any
 
 from scripts.bench import machine
 from scripts.bench.measurement import Measurement
+from scripts.bench.noise import with_noise
 from scripts.bench.other_load import CpuSeconds
 from scripts.bench.serving import wrk
 from scripts.bench.serving.effort import FULL, QUICK, Effort
@@ -31,8 +32,6 @@ from scripts.bench.table import render
 from scripts.bench.text_vectors import CACHE
 
 _RESULTS = CACHE / "results"
-# Others that use less than this hardly matter.
-_QUIET_CORES = 0.1
 _FAILURES = (Refused, HTTPException, OSError, RuntimeError, ValueError, KeyError)
 
 
@@ -101,10 +100,7 @@ def _measured(row: Row, session: Session) -> Measurement:
         return Measurement(row.name, error=f"{type(error).__name__}: {error}")
     # A row that was measured earlier knows of its own time.
     others = found.details.get("cores_used_by_others", _cpu(session).others_since(before))
-    found = replace(found, details={**found.details, "cores_used_by_others": round(others, 2)})
-    if others < _QUIET_CORES:
-        return found
-    return replace(found, notes=(*found.notes, f"NOISY: other processes used {others:.1f} cores meanwhile"))
+    return with_noise(found, others)
 
 
 def _cpu(session: Session) -> CpuSeconds:

@@ -65,6 +65,11 @@ class VectorayServer:
         return self._data_dir
 
     @property
+    def environment(self) -> dict[str, str]:
+        """Of the server and its drivers: this checkout, whichever one the environment was installed from."""
+        return {**os.environ, **self.settings, "PYTHONPATH": str(Path.cwd())}
+
+    @property
     def pid(self) -> int:
         """The process whose descendants are the whole server."""
         found: dict[str, Any] = json.loads((self._data_dir / "run" / "server.json").read_text())
@@ -77,6 +82,11 @@ class VectorayServer:
                 "/api/v1/collections", {"name": collection, "dimension": dimension, "metric": "cosine"}
             )
         return self._id(collection)
+
+    def count(self, collection: str) -> int:
+        """How many points a collection has."""
+        with Connection(self.url) as connection:
+            return int(connection.get(f"/api/v1/collections/{collection}")["vector_count"])
 
     def drop(self, collection: str) -> None:
         """Delete a collection."""
@@ -135,16 +145,30 @@ class VectorayServer:
             time.sleep(_REST_POLL_S)
         return None
 
+    def ingesting(self, folder: Path, collection: str, *, log: Path) -> subprocess.Popen[bytes]:
+        """Start ``vectoray ingest`` in a session of its own; what it says goes to the log."""
+        with log.open("wb") as out:
+            return subprocess.Popen(
+                [*self._command("ingest"), str(folder), "--collection", collection],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
     def _id(self, collection: str) -> str:
         with Connection(self.url) as connection:
             page = connection.get(f"/api/collections?name={collection}")
         return str(page["items"][0]["id"])
 
+    def _command(self, name: str) -> list[str]:
+        return [str(_COMMAND), name, "--data-dir", str(self._data_dir)]
+
     def _run(self, command: str, *options: str, check: bool = True) -> str:
         ended = subprocess.run(
-            [str(_COMMAND), command, "--data-dir", str(self._data_dir), *options],
-            # What is measured is this checkout, whichever one the environment was installed from.
-            env={**os.environ, **self.settings, "PYTHONPATH": str(Path.cwd())},
+            [*self._command(command), *options],
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
