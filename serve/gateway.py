@@ -73,6 +73,7 @@ def gateway_builder(settings: Settings) -> Callable[[], AsgiApp]:
             providers=configured_providers(accounts),
             blobs=open_upload_place(settings),
             wake_ingestors=RemoteIngestors().wake if settings.cluster.ingestors else _nobody,
+            ingestors_expected=settings.cluster.ingestors > 0,
             keep_unused_uploads_s=settings.storage.unused_uploads_keep_s,
         )
 

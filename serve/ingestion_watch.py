@@ -14,8 +14,8 @@ from vectoray.core.projects import UrlStatus
 
 _log = structlog.get_logger(__name__)
 
-# A process that starts anew takes some seconds, and some more to load a model.
-_SEEN_WITHIN = timedelta(seconds=30)
+SEEN_WITHIN = timedelta(seconds=30)
+"""One that was not seen for so long is gone: to start anew takes seconds, and some more to load a model."""
 _UNFINISHED = (UrlStatus.PENDING, UrlStatus.CRAWLING, UrlStatus.ENCODING)
 
 
@@ -43,7 +43,7 @@ class IngestionWatch:
 
     async def look(self, now: datetime) -> bool:
         """Set the gauges. Returns whether something is pending and nobody there to take it."""
-        workers = await self._workers.seen_since(now - _SEEN_WITHIN)
+        workers = await self._workers.seen_since(now - SEEN_WITHIN)
         jobs = await self._workers.count_jobs()
         urls = await self._urls.count(_UNFINISHED)
         INGESTION_WORKERS.set(len(workers))

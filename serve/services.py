@@ -27,7 +27,9 @@ from serve.service.completion import Completion
 from serve.service.event_relay import EventRelay
 from serve.service.event_streams import EventStreamService
 from serve.service.events import EventService
+from serve.service.explain import ExplainService
 from serve.service.health import HealthService
+from serve.service.ingestors import Ingestors
 from serve.service.items import ItemService
 from serve.service.jobs import JobService
 from serve.service.limits import CollectionDefaults, Limits
@@ -53,6 +55,7 @@ from storage.catalog import (
     Accounts,
     ApiKeys,
     Catalog,
+    Documents,
     Identities,
     Jobs,
     Projects,
@@ -104,6 +107,7 @@ class Services:
     counters: HitCounters
     uploads: UploadService
     jobs: JobService
+    explain: ExplainService
     projects: ProjectService
     project_urls: ProjectUrlService
     project_chunks: ProjectChunkService
@@ -142,13 +146,15 @@ class Services:
         providers: Mapping[str, IdTokens] | None = None,
         keep_unused_uploads_s: float = 7 * 86_400,
         wake_ingestors: Callable[[], None] = lambda: None,
+        ingestors_expected: bool = False,
     ) -> "Services":
         """Finish what a crash interrupted, and build the services.
 
         ``models`` are the embedding models that this server has.
         They own ``catalog``, ``engine``, ``passwords`` and ``event_log``. Accounts and projects are in the
         catalog's database. Of ``providers``, one signs in with those that are given.
-        ``wake_ingestors`` is called when there is something to run, or to stop.
+        ``wake_ingestors`` is called when there is something to run, or to stop. ``ingestors_expected`` says
+        whether somebody should be there to do so.
         """
         relay = EventRelay(catalog, event_log)
         # Before and after: a collection's end comes after its beginning, and what it held between the two.
@@ -173,7 +179,9 @@ class Services:
         streams = OpenStreams(limits.max_streams_per_user)
         upload_sweep = UploadSweep(uploads, blobs, keep_unused_s=keep_unused_uploads_s)
         upload_sweep.start()
-        ingestion_watch = IngestionWatch(Workers(catalog.database), urls)
+        workers = Workers(catalog.database)
+        ingestors = Ingestors(workers, ingestors_expected)
+        ingestion_watch = IngestionWatch(workers, urls)
         ingestion_watch.start()
         events = EventService(EventFeed(event_log))
         return cls(
@@ -185,14 +193,19 @@ class Services:
             items=ItemService(catalog, engine, limits),
             health=HealthService(collections),
             statistics=StatisticsService(collections, statistics, query_counts),
-            system=SystemService(collections, models, limits),
+            system=SystemService(collections, models, limits, ingestors),
             accounts=account_service,
             sign_in=SignInService(providers or {}, Identities(catalog.database), account_service, attempts),
             api_keys=ApiKeyService(keys),
             request_limits=RequestLimits(counters, rate_limits.per_minute),
             counters=counters,
             uploads=UploadService(catalog, uploads, blobs, limits, completion),
-            jobs=JobService(catalog, engine, uploads, jobs, job_watch, streams, wake_ingestors),
+            jobs=JobService(
+                catalog, engine, uploads, jobs, job_watch, streams, models, ingestors, wake_ingestors
+            ),
+            explain=ExplainService(
+                catalog, engine, jobs, Documents(catalog.database), ingestors, embedder, models
+            ),
             projects=ProjectService(catalog, projects, engine, defaults, completion, relay),
             project_urls=ProjectUrlService(projects, urls, limits, wake_ingestors),
             project_chunks=ProjectChunkService(projects, urls, engine, embedder),
@@ -202,6 +215,7 @@ class Services:
                 machine,
                 embedding=None if model is None else Embedding(model, chunking),
                 probe=None if model is None else ModelProbe(embedder, model.name),
+                ingestors=ingestors,
             ),
             authenticator=Authenticator(accounts, keys, tokens, key_use, catalog.database.new_cache()),
             catalog=catalog,

@@ -61,7 +61,10 @@ class CheckedResolver(AbstractResolver):
         except (OSError, UnicodeError):
             addresses = []
         if not addresses:
-            raise FetchError.of(FetchFailure.HOST_NOT_FOUND, "The host of the URL does not exist.")
+            raise FetchError.of(
+                FetchFailure.HOST_NOT_FOUND,
+                "The host of the URL cannot be found; see that it is spelled right.",
+            )
         self._policy.check_addresses(host, port, addresses)
         return [_result(host, port, address) for address in addresses if _of_family(address, family)]
 

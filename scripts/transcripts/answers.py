@@ -17,6 +17,8 @@ MEASURED = frozenset(
         # Of queries that other gateways answered, some are counted later.
         *("date", "queries", "latency", "total_queries", "avg_query_latency_ms", "avg_latency_ms"),
         *("cpu_usage", "memory_usage", "disk_usage"),
+        # Where a chunk lies follows from its id.
+        *("shard", "newest_sequence"),
     }
 )
 """Keys whose values are never the same; only their type is."""

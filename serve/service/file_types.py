@@ -58,6 +58,7 @@ def check_content(file_type: FileType, head: bytes) -> None:
         fits = not head.startswith(_NOT_TEXT) and (b"\0" not in head or head.startswith(_UTF_16_OR_32))
     if not fits:
         raise InvalidRequest(
-            f"The file is called a {file_type.value.upper()} file, and its content is of another type.",
+            f"The file's content is not what its name says, {file_type.value.upper()}; give it the ending of "
+            "what it is.",
             {"at": "file"},
         )

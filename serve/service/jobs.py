@@ -3,14 +3,15 @@
 A job is for everybody who may see its collection, and for nobody else.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from cluster.engine import Engine
 from serve.auth import Principal
 from serve.job_watch import JobWatch
+from serve.service.ingestors import NONE_RUNS, Ingestors
 from serve.service.open_streams import HeldStream, OpenStreams
 from serve.service.ownership import Address, ById, find_collection, visible_owners
 from serve.service.rights import require
@@ -26,7 +27,9 @@ from vectoray.core.ingestion import (
     Upload,
     job_point_id,
 )
-from vectoray.core.model import Point
+from vectoray.core.model import Collection, Point
+from vectoray.embedding import ModelInfo
+from vectoray.embedding.model import model_of
 
 _RETRIED = frozenset((JobStatus.FAILED, JobStatus.CANCELLED))
 _REPEATED = frozenset(JobStatus) - UNFINISHED
@@ -51,6 +54,7 @@ class JobService:
     """Ingestion jobs. Any method may raise `PermissionDenied`: the caller's key does not have the scope.
 
     Attributes:
+        models: Those that this server has: a job for a collection of another one cannot but fail.
         wake: Tells whoever runs jobs that there is one to run, or to stop; they look by themselves soon.
     """
 
@@ -60,6 +64,8 @@ class JobService:
     jobs: Jobs
     watch: JobWatch
     streams: OpenStreams
+    models: Sequence[ModelInfo]
+    ingestors: Ingestors
     wake: Callable[[], None]
 
     async def create(self, caller: Principal, address: Address, upload_id: str, chunking: Chunking) -> Job:
@@ -68,9 +74,11 @@ class JobService:
         Raises:
             CollectionNotFound: There is no such collection that the caller may see.
             InvalidRequest: There is no such upload, or it is somebody else's, or for another collection;
-                which, is not told.
+                which, is not told. Or the collection has no embedding model that this server has.
+            DimensionMismatch: The model's vectors do not fit into the collection.
         """
         collection = await find_collection(self.catalog, caller, address, Scope.WRITE)
+        model_of(collection, self.models)
         upload = await self.uploads.find(upload_id)
         if upload is None or (upload.created_by, upload.collection_id) != (caller.user, collection.id):
             raise _no_upload()
@@ -81,12 +89,14 @@ class JobService:
         return job
 
     async def get(self, caller: Principal, job_id: str) -> Job:
-        """One job.
+        """One job. If it waits for nobody, its `Job.error` says so.
 
         Raises:
             JobNotFound: There is none that the caller may see.
         """
-        return await self._find(caller, job_id, Scope.READ)
+        job, _ = await self._find(caller, job_id, Scope.READ)
+        [told] = await self._attended([job])
+        return told
 
     async def page(
         self,
@@ -115,7 +125,7 @@ class JobService:
             if collection is None
             else await find_collection(self.catalog, caller, collection, Scope.READ)
         )
-        return await self.jobs.page(
+        jobs, total = await self.jobs.page(
             visible_owners(caller),
             among=caller.collections,
             collection_id=None if found is None else found.id,
@@ -123,6 +133,7 @@ class JobService:
             skip=skip,
             limit=limit,
         )
+        return await self._attended(jobs), total
 
     async def cancel(self, caller: Principal, job_id: str) -> None:
         """Cancel a job that is not finished. Whoever runs it stops, and removes what this run has stored.
@@ -131,7 +142,7 @@ class JobService:
             JobNotFound: There is none that the caller may see.
             Conflict: It is finished.
         """
-        job = await self._find(caller, job_id, Scope.WRITE)
+        job, _ = await self._find(caller, job_id, Scope.WRITE)
         if not await self.jobs.cancel(job.id, datetime.now(UTC)):
             raise await self._in_another_state(caller, job_id, "cannot be cancelled")
         self.wake()
@@ -141,6 +152,7 @@ class JobService:
 
         Raises:
             JobNotFound: There is none that the caller may see.
+            InvalidRequest, DimensionMismatch: The collection has no model that fits, as with `create`.
             Conflict: It is in another state.
         """
         return await self._restart(caller, job_id, _RETRIED, ChunkingOverrides(), "cannot be retried")
@@ -150,7 +162,8 @@ class JobService:
 
         Raises:
             JobNotFound: There is none that the caller may see.
-            InvalidRequest: The overrides do not go with the rest of what the job was told.
+            InvalidRequest: The overrides do not go with the rest of what the job was told; or, as
+                `DimensionMismatch`, the collection has no model that fits.
             Conflict: It is not finished.
         """
         return await self._restart(caller, job_id, _REPEATED, overrides, "cannot be ingested again yet")
@@ -162,7 +175,7 @@ class JobService:
             JobNotFound: There is none that the caller may see.
             RateLimited: The caller has as many streams open as they may.
         """
-        job = await self._find(caller, job_id, Scope.READ)
+        job, _ = await self._find(caller, job_id, Scope.READ)
         return self.streams.hold(caller, self.watch.follow(job))
 
     async def points(self, caller: Principal, job_id: str, *, skip: int, limit: int) -> JobPoints:
@@ -177,24 +190,28 @@ class JobService:
         Raises:
             JobNotFound: There is none that the caller may see.
         """
-        job = await self._find(caller, job_id, Scope.READ)
-        collection = await find_collection(self.catalog, caller, ById(job.collection_id), Scope.READ)
+        job, collection = await self._find(caller, job_id, Scope.READ)
         indexes = range(skip, min(skip + limit, job.extent))
         if not indexes:
             return JobPoints(job, [], job.extent)
         found = await self.engine.get(collection, [job_point_id(job.id, index) for index in indexes])
         return JobPoints(job, [point for point in found if point is not None], job.extent)
 
-    async def _find(self, caller: Principal, job_id: str, scope: Scope) -> Job:
+    async def _attended(self, jobs: list[Job]) -> list[Job]:
+        if not any(job.status is JobStatus.PENDING for job in jobs) or await self.ingestors.work():
+            return jobs
+        return [replace(job, error=NONE_RUNS) if job.status is JobStatus.PENDING else job for job in jobs]
+
+    async def _find(self, caller: Principal, job_id: str, scope: Scope) -> tuple[Job, Collection]:
         require(caller, scope)
         job = await self.jobs.find(_canonical(job_id))
         if job is None:
             raise JobNotFound.of(job_id)
         try:
-            await find_collection(self.catalog, caller, ById(job.collection_id), scope)
+            collection = await find_collection(self.catalog, caller, ById(job.collection_id), scope)
         except CollectionNotFound:
             raise JobNotFound.of(job_id) from None
-        return job
+        return job, collection
 
     async def _restart(
         self,
@@ -204,7 +221,8 @@ class JobService:
         overrides: ChunkingOverrides,
         refusal: str,
     ) -> Job:
-        job = await self._find(caller, job_id, Scope.WRITE)
+        job, collection = await self._find(caller, job_id, Scope.WRITE)
+        model_of(collection, self.models)
         chunking = overrides.of(job.chunking)
         restarted = await self.jobs.restart(job.id, starts, chunking, datetime.now(UTC))
         if restarted is None:
@@ -213,7 +231,7 @@ class JobService:
         return restarted
 
     async def _in_another_state(self, caller: Principal, job_id: str, refusal: str) -> Conflict:
-        now = await self._find(caller, job_id, Scope.READ)
+        now, _ = await self._find(caller, job_id, Scope.READ)
         return Conflict(f"The job is {now.status.value}; it {refusal}.", {"status": now.status.value})
 
 

@@ -10,6 +10,7 @@ import structlog
 
 from serve.auth import Principal
 from serve.machine import Load, Machine
+from serve.service.ingestors import Ingestors
 from serve.service.rights import require
 from serve.service.search import TextEmbedder
 from storage.catalog import ProjectUrls
@@ -41,11 +42,13 @@ class SystemStatus:
     Attributes:
         waiting: URLs of all projects that are not finished, by status.
         embeds: Whether the model turned a text into a vector, a few seconds ago at most.
+        ingests: Whether somebody is there to fetch URLs, if there should be.
     """
 
     waiting: Mapping[UrlStatus, int]
     load: Load
     embeds: bool
+    ingests: bool
 
 
 class ModelProbe:
@@ -88,6 +91,7 @@ class ServerStatusService:
     machine: Machine
     embedding: Embedding | None
     probe: ModelProbe | None = field(repr=False)
+    ingestors: Ingestors
 
     async def model(self, caller: Principal) -> Embedding:
         """What texts are embedded with, and how they are cut.
@@ -107,10 +111,13 @@ class ServerStatusService:
             Unavailable: The catalog does not answer.
         """
         require(caller, Scope.READ)
-        waiting, load, embeds = await asyncio.gather(
-            self.urls.count(_WAITING), asyncio.to_thread(self.machine.load), self._embeds()
+        waiting, load, embeds, ingests = await asyncio.gather(
+            self.urls.count(_WAITING),
+            asyncio.to_thread(self.machine.load),
+            self._embeds(),
+            self.ingestors.work(),
         )
-        return SystemStatus(waiting, load, embeds)
+        return SystemStatus(waiting, load, embeds, ingests)
 
     async def _embeds(self) -> bool:
         return self.probe is not None and await self.probe.embeds()

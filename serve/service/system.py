@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import vectoray
 from serve.auth import Principal
 from serve.service.collections import CollectionService
+from serve.service.ingestors import Ingestors
 from serve.service.limits import Limits
 from vectoray.core.errors import Unavailable
 from vectoray.embedding import ModelInfo
@@ -22,10 +23,12 @@ class Connections:
     Attributes:
         database: The catalog's database.
         shards: All shards of the caller's collections. False without a database, which knows where they are.
+        ingestors: One at least, or there should be none. False without a database, in which they tell.
     """
 
     database: bool
     shards: bool
+    ingestors: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,17 @@ class SystemService:
     collections: CollectionService
     models: Sequence[ModelInfo]
     limits: Limits
+    ingestors: Ingestors
 
     async def connections(self, caller: Principal) -> Connections:
         """What answers now. Takes a few seconds at most, and never fails."""
         database = await _answers(self.collections.catalog.database.ping())
-        return Connections(database, database and await _answers(self._all_shards(caller)))
+        if not database:
+            return Connections(database=False, shards=False, ingestors=False)
+        shards, ingestors = await asyncio.gather(
+            _answers(self._all_shards(caller)), _answers(self.ingestors.work())
+        )
+        return Connections(database, shards, ingestors)
 
     def info(self) -> ServerInfo:
         """What anybody may know."""

@@ -66,6 +66,18 @@ class Jobs:
         jobs = {row.id: row.to_job(upload) for row, upload in rows}
         return [jobs.get(job_id) for job_id in job_ids]
 
+    async def of_file(self, collection_id: str, file_name: str, *, limit: int) -> list[Job]:
+        """The jobs of a collection whose uploads are called ``file_name``, newest first."""
+        condition = and_(JobRow.collection_id == collection_id, UploadRow.file_name == file_name, IN_ACTIVE)
+        statement = _select().where(condition).order_by(JobRow.created_at.desc(), JobRow.id).limit(limit)
+        rows = await self._database.read(lambda session: session.execute(statement).all())
+        return [row.to_job(upload) for row, upload in rows]
+
+    async def worker_of(self, job_id: str) -> str | None:
+        """The id of the worker that has a job now; None if nobody has."""
+        statement = select(JobRow.worker).where(JobRow.id == job_id, JobRow.lease.is_not(None))
+        return await self._database.read(lambda session: session.scalar(statement))
+
     async def page(
         self,
         owners: Sequence[str],

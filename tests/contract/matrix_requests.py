@@ -44,6 +44,7 @@ BODIES: Mapping[str, Any] = {
 QUERIES: Mapping[str, Mapping[str, str]] = {
     "POST /api/ingestion/jobs": {"collection_id": "{collection_id}"},
     "GET /v1/vector/{collection}/get": {"id": "{vector_id}"},
+    "GET /api/collections/{collection_id}/explain": {"source": "{filename}"},
 }
 
 FORMS: Mapping[str, Mapping[str, str]] = {"POST /api/ingestion/upload": {"collection_id": "{collection_id}"}}

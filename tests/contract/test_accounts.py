@@ -69,9 +69,11 @@ async def make_key(client: httpx.AsyncClient, owner: dict[str, str], **body: Any
     return made
 
 
-async def make_collection(client: httpx.AsyncClient, name: str, headers: dict[str, str]) -> str:
+async def make_collection(
+    client: httpx.AsyncClient, name: str, headers: dict[str, str], *, dimension: int = 2
+) -> str:
     """Its UUID."""
-    body = {"name": name, "dimension": 2, "metric": "cosine"}
+    body = {"name": name, "dimension": dimension, "metric": "cosine"}
     assert (await client.post("/api/v1/collections", json=body, headers=headers)).status_code == 201
     page = (await client.get("/api/collections", params={"name": name}, headers=headers)).json()
     return str(page["items"][0]["id"])

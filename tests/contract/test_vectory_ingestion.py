@@ -71,7 +71,7 @@ async def bob(client: httpx.AsyncClient) -> HEADERS:
 @pytest.fixture
 async def docs(client: httpx.AsyncClient, ann: HEADERS) -> str:
     """The UUID of a collection of Ann's."""
-    return await make_collection(client, "docs", ann)
+    return await make_collection(client, "docs", ann, dimension=3)
 
 
 @pytest.fixture
@@ -293,7 +293,7 @@ async def slow_upload(
 ) -> httpx.Response:
     app = build_app(settings, open_services=open_services, anonymous_allowed=True)
     async with running(app) as client:
-        collection_id = await make_collection(client, "slow", {})
+        collection_id = await make_collection(client, "slow", {}, dimension=3)
         form = (FILE + part("collection_id", collection_id) + "--B--\r\n").encode()
 
         async def slowly() -> AsyncIterator[bytes]:
@@ -333,7 +333,7 @@ async def test_who_may_upload_where(
     reading = await make_key(client, ann, permissions={"scopes": ["read"]})
     assert_vectory_error(await send(client, {"x-api-key": reading["raw_key"]}, docs), 403)
     assert list((tmp_path / "uploads").iterdir()) == []
-    mine = await make_collection(client, "mine", {})
+    mine = await make_collection(client, "mine", {}, dimension=3)
     assert (await send(client, {}, mine)).status_code == 200
 
 
@@ -390,8 +390,8 @@ async def test_a_file_path_names_an_upload_of_ones_own_for_this_collection(
 ) -> None:
     upload = await uploaded(client, ann, docs)
     stored = upload["file_path"].removeprefix("uploads/")
-    others = await uploaded(client, bob, await make_collection(client, "docs", bob))
-    elsewhere = await uploaded(client, ann, await make_collection(client, "other", ann))
+    others = await uploaded(client, bob, await make_collection(client, "docs", bob, dimension=3))
+    elsewhere = await uploaded(client, ann, await make_collection(client, "other", ann, dimension=3))
     wrong = ["/etc/passwd", "../catalog.db", stored, f"uploads/{uuid4()}", f"uploads/../uploads/{stored}", ""]
     wrong += [f"{upload['file_path']}/", others["file_path"], elsewhere["file_path"]]
     for file_path in wrong:
@@ -407,7 +407,7 @@ async def test_a_file_path_names_an_upload_of_ones_own_for_this_collection(
 async def test_jobs_are_listed_newest_first(
     client: httpx.AsyncClient, ann: HEADERS, bob: HEADERS, docs: str, job: dict[str, Any]
 ) -> None:
-    other = await uploaded(client, ann, await make_collection(client, "other", ann))
+    other = await uploaded(client, ann, await make_collection(client, "other", ann, dimension=3))
     second, third = [await created(client, ann, other) for _ in range(2)]
     await client.delete(f"{API}/jobs/{second['id']}", headers=ann)
     second = await state(client, ann, second)
@@ -502,7 +502,7 @@ async def write_points(engine: Engine, services: Services, job: dict[str, Any], 
     rows = len(indexes)
     batch = PointBatch(
         ids=[job_point_id(job["id"], index) for index in indexes],
-        vectors=np.ones((rows, 2), dtype=np.float32),
+        vectors=np.ones((rows, 3), dtype=np.float32),
         payloads=[b'{"page": 1}'] * rows,
         texts=[f"chunk {index}" for index in indexes],
         sources=["notes.md"] * rows,
@@ -630,7 +630,7 @@ async def test_a_job_is_there_only_for_whom_its_collection_is(
     for job_id in (str(uuid4()), "x" * 300):
         response = await client.request(verb, f"{API}/jobs/{job_id}{rest}", headers=ann)
         assert_vectory_error(response, 404)
-    other = await make_collection(client, "other", ann)
+    other = await make_collection(client, "other", ann, dimension=3)
     elsewhere = await make_key(client, ann, permissions={"scopes": ["write"], "collections": [other]})
     response = await client.request(verb, path, headers={"x-api-key": elsewhere["raw_key"]})
     assert_vectory_error(response, 404)
@@ -649,7 +649,7 @@ async def test_who_may_create_a_job(
     assert_vectory_error(await create(strict_client, {}, upload), 401)
     reading = await make_key(client, ann, permissions={"scopes": ["read"]})
     assert_vectory_error(await create(client, {"x-api-key": reading["raw_key"]}, upload), 403)
-    mine = await uploaded(client, {}, await make_collection(client, "mine", {}))
+    mine = await uploaded(client, {}, await make_collection(client, "mine", {}, dimension=3))
     assert (await created(client, {}, mine))["created_by"] == "local"
 
 

@@ -4,7 +4,7 @@
 0   Done. For `status`: the server runs and answers. For `down`: nothing runs (any more). For
     `ingest`: the run finished, even if some documents failed; those are listed.
 1   Not done, though the command was fine: the server is not running or not reachable, runs
-    already (`up`), failed, or ran out of time.
+    already (`up`), failed, or ran out of time. For `jobs show --follow`: the job was not completed.
 2   The command can never work as it is: a wrong option, an unknown collection, a busy port,
     an unwritable data directory, the server packages not installed.
 ==  =========================================================================================

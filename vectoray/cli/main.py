@@ -8,7 +8,9 @@ from typer.core import TyperGroup
 from vectoray import __version__
 from vectoray.cli.down import down
 from vectoray.cli.exit_codes import CommandFailed, exit_code_of
+from vectoray.cli.explain import explain
 from vectoray.cli.ingest import ingest
+from vectoray.cli.jobs import jobs
 from vectoray.cli.output import complain, say
 from vectoray.cli.reload import reload
 from vectoray.cli.search import search
@@ -57,6 +59,8 @@ app.command()(reload)
 app.command()(status)
 app.command()(ingest)
 app.command()(search)
+app.command()(explain)
+app.add_typer(jobs, name="jobs")
 app.add_typer(users, name="users")
 
 

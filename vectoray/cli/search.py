@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from vectoray.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from vectoray.cli.options import DEFAULT_DATA_DIR, ApiKey, AsJson, DataDir, ServerUrl, connected
 from vectoray.cli.output import printable, say, say_json
-from vectoray.cli.server_files import ServerFiles
-from vectoray.client import Client, QueryHit
+from vectoray.client import QueryHit
 
 _SNIPPET_CHARS = 200
 
@@ -19,13 +18,12 @@ def search(
     *,
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, max=1000, help="How many hits.")] = 5,
     data_dir: DataDir = DEFAULT_DATA_DIR,
-    url: Annotated[
-        str | None, typer.Option(help="Address of the server, instead of looking into the data directory.")
-    ] = None,
+    url: ServerUrl = None,
+    api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask a collection in words and print the closest texts, best first."""
-    with Client(url or ServerFiles(data_dir).require_running().api_url) as client:
+    with connected(data_dir, url, api_key) as client:
         answer = client.query(collection, text=text, top_k=top_k)
     if as_json:
         say_json(asdict(answer))

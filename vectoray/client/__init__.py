@@ -1,6 +1,13 @@
 """The REST client: `Client` and the values it returns. Needs no Ray and no server package."""
 
 from vectoray.client.client import Client
+from vectoray.client.ingestion_values import (
+    ExplainedDocument,
+    ExplainedShard,
+    ExplainedStep,
+    JobInfo,
+    JobPage,
+)
 from vectoray.client.values import (
     CollectionInfo,
     EmbeddingModel,
@@ -14,6 +21,11 @@ __all__ = [
     "Client",
     "CollectionInfo",
     "EmbeddingModel",
+    "ExplainedDocument",
+    "ExplainedShard",
+    "ExplainedStep",
+    "JobInfo",
+    "JobPage",
     "QueryAnswer",
     "QueryHit",
     "ServerHealth",

@@ -8,8 +8,9 @@ import httpx
 import numpy.typing as npt
 
 from vectoray import __version__
-from vectoray.client import calls
+from vectoray.client import calls, ingestion_calls
 from vectoray.client.calls import Call
+from vectoray.client.ingestion_values import ExplainedDocument, JobInfo, JobPage
 from vectoray.client.responses import read_answer
 from vectoray.client.values import (
     CollectionInfo,
@@ -186,6 +187,67 @@ class Client:
         """
         target = self.collection(collection) if isinstance(collection, str) else collection
         return self._send(calls.query(target.id, text=text, vector=vector, top_k=top_k))
+
+    def jobs(
+        self,
+        *,
+        collection: str | CollectionInfo | None = None,
+        status: str | None = None,
+        limit: int = 50,
+    ) -> JobPage:
+        """The newest ingestion jobs of the caller's collections.
+
+        Args:
+            collection: Only jobs of this one: its name, or what `collection` returned.
+            status: Only jobs of this status, see `JobInfo.status`.
+            limit: How many at most, 1 to 1000.
+
+        Raises:
+            CollectionNotFound: There is no such collection.
+            InvalidRequest: No job has such a status.
+        """
+        target = self.collection(collection) if isinstance(collection, str) else collection
+        collection_id = None if target is None else target.id
+        return self._send(ingestion_calls.list_jobs(collection_id=collection_id, status=status, limit=limit))
+
+    def job(self, job_id: str) -> JobInfo:
+        """One ingestion job.
+
+        Raises:
+            JobNotFound: There is none that the caller may see.
+        """
+        return self._send(ingestion_calls.get_job(job_id))
+
+    def cancel_job(self, job_id: str) -> None:
+        """Cancel a job that is not finished. Needs a credential.
+
+        Raises:
+            JobNotFound: There is none that the caller may see.
+            Conflict: It is finished.
+        """
+        self._send(ingestion_calls.cancel_job(job_id))
+
+    def retry_job(self, job_id: str) -> JobInfo:
+        """Let a job that failed, or was cancelled, run anew. Needs a credential.
+
+        Raises:
+            JobNotFound: There is none that the caller may see.
+            Conflict: It is in another state.
+        """
+        return self._send(ingestion_calls.retry_job(job_id))
+
+    def explain(self, collection_id: str, source: str, *, uri: str | None = None) -> list[ExplainedDocument]:
+        """Why a document is found in a collection, or is not; the newest of that name first.
+
+        Args:
+            collection_id: UUID.
+            source: The id of a job, the name of an uploaded file, a file's path, or a URL.
+            uri: The document's URI, if that is known besides.
+
+        Raises:
+            CollectionNotFound: There is no such collection.
+        """
+        return self._send(ingestion_calls.explain(collection_id, source, uri))
 
     def _send(self, call: Call[T]) -> T:
         try:

@@ -67,7 +67,7 @@ def read_answer(call: Call[T], *, status: int, body: bytes) -> T:
     if not 200 <= status < 300:
         raise _error(call, status, body)
     try:
-        return call.parse(orjson.loads(body))
+        return call.parse(orjson.loads(body) if body else None)
     except (ValueError, KeyError, TypeError) as error:
         raise InternalError(
             f"{call.method} {call.path} answered in a form this client does not know; "

@@ -12,6 +12,7 @@ from serve.surface import surface_router
 from serve.surfaces.vectory import (
     account_router,
     collection_router,
+    explain_router,
     ingestion_router,
     system_router,
     translate,
@@ -20,7 +21,14 @@ from serve.surfaces.vectory import (
 )
 
 router = surface_router(prefix="/api", error_body=wire.ErrorBody)
-for part in (system_router, collection_router, vector_router, ingestion_router, account_router):
+for part in (
+    system_router,
+    collection_router,
+    vector_router,
+    ingestion_router,
+    explain_router,
+    account_router,
+):
     router.routes.extend(part.router.routes)
 
 

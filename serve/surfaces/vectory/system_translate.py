@@ -13,7 +13,9 @@ from vectoray.embedding import ModelInfo
 def health_info(connections: Connections, info: ServerInfo) -> wire.HealthInfo:
     """What answers."""
     return wire.HealthInfo(
-        status="healthy" if connections.database and connections.shards else "degraded",
+        status="healthy"
+        if connections.database and connections.shards and connections.ingestors
+        else "degraded",
         version=info.version,
         database="connected" if connections.database else "disconnected",
         redis="not_configured",

@@ -14,7 +14,10 @@ class HealthInfo(BaseModel):
 
     status: Annotated[
         Literal["healthy", "degraded"],
-        Field(description="degraded: the database, or a shard of some collection, does not answer."),
+        Field(
+            description="degraded: the database, or a shard of some collection, does not answer, or no "
+            "ingestor runs."
+        ),
     ]
     version: str
     database: Literal["connected", "disconnected"]

@@ -145,7 +145,7 @@ def model_info(embedding: Embedding) -> wire.ModelInfo:
 def system_status(status: SystemStatus) -> wire.SystemStatus:
     """How the server is."""
     return wire.SystemStatus(
-        status="healthy" if status.embeds else "degraded",
+        status="healthy" if status.embeds and status.ingests else "degraded",
         processing_queue=wire.ProcessingQueue(
             pending_urls=status.waiting[UrlStatus.PENDING],
             crawling_urls=status.waiting[UrlStatus.CRAWLING],

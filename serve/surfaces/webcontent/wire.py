@@ -236,7 +236,8 @@ class SystemStatus(BaseModel):
     """How the server is."""
 
     status: Annotated[
-        Literal["healthy", "degraded"], Field(description="degraded: the embedding model does not answer.")
+        Literal["healthy", "degraded"],
+        Field(description="degraded: the embedding model does not answer, or nobody is there to fetch URLs."),
     ]
     processing_queue: ProcessingQueue
     system_load: SystemLoad

@@ -124,7 +124,7 @@ async def test_a_name_without_addresses_is_told(opened: AsyncExitStack) -> None:
     fetcher = await opened.enter_async_context(Fetcher(settings(), lookup=Names([])))
     assert (
         await failure(fetcher, "http://nowhere.example/")
-    ).message == "The host of the URL does not exist."
+    ).message == "The host of the URL cannot be found; see that it is spelled right."
 
 
 async def test_the_machines_own_resolver_is_asked(site: Site, opened: AsyncExitStack) -> None:

@@ -15,6 +15,7 @@ from serve.auth import Principal, token_holder
 from serve.machine import Machine
 from serve.service.completion import Completion
 from serve.service.event_relay import EventRelay
+from serve.service.ingestors import Ingestors
 from serve.service.limits import CollectionDefaults, Limits
 from serve.service.project_chunks import ProjectChunkService
 from serve.service.project_shares import ProjectShareService
@@ -22,7 +23,7 @@ from serve.service.project_urls import ProjectUrlService
 from serve.service.projects import ProjectService
 from serve.service.search import TextEmbedder
 from serve.service.server_status import Embedding, ModelProbe, ServerStatusService
-from storage.catalog import Accounts, Catalog, Projects, ProjectShares, ProjectUrls
+from storage.catalog import Accounts, Catalog, Projects, ProjectShares, ProjectUrls, Workers
 from tests.unit.serve.service.untouched import Reached, UntouchedEngine
 from tests.unit.storage.catalog.test_project_urls import new
 from tests.unit.storage.catalog.test_projects import TOKEN, ann, bob, catalog, made, share
@@ -86,7 +87,11 @@ class World:
             ProjectChunkService: ProjectChunkService(projects, urls, engine, embedder),
             ProjectShareService: ProjectShareService(projects, shares, accounts),
             ServerStatusService: ServerStatusService(
-                urls, Machine(tmp_path), Embedding(MODEL, Chunking()), ModelProbe(embedder, "m")
+                urls,
+                Machine(tmp_path),
+                Embedding(MODEL, Chunking()),
+                ModelProbe(embedder, "m"),
+                Ingestors(Workers(catalog.database), expected=False),
             ),
         }
 

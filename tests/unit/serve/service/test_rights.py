@@ -19,7 +19,9 @@ from serve.service.completion import Completion
 from serve.service.event_relay import EventRelay
 from serve.service.event_streams import EventStreamService
 from serve.service.events import EventService
+from serve.service.explain import ExplainService
 from serve.service.health import HealthService
+from serve.service.ingestors import Ingestors
 from serve.service.items import ItemService
 from serve.service.jobs import JobService
 from serve.service.limits import CollectionDefaults, Limits
@@ -35,7 +37,7 @@ from serve.service.system import SystemService
 from serve.service.uploads import IncomingFile, UploadService
 from serve.services import Services
 from storage.blobs import Blobs
-from storage.catalog import ApiKeys, Catalog, Jobs, QueryStatistics, Uploads
+from storage.catalog import ApiKeys, Catalog, Documents, Jobs, QueryStatistics, Uploads, Workers
 from tests.unit.serve.service import test_project_rights
 from tests.unit.serve.service.untouched import Reached, UntouchedEngine
 from tests.unit.storage.catalog.test_catalog import collection, made
@@ -75,6 +77,7 @@ READS: dict[type, dict[str, tuple[Any, ...]]] = {
     ItemService: {},
     UploadService: {},
     JobService: {"get": (JOB,), "page": (), "follow": (JOB,), "points": (JOB,)},
+    ExplainService: {"explain": (DOCS, "a.pdf")},
     EventService: {"follow": (0,)},
     EventStreamService: {"open": (0,)},
 }
@@ -99,6 +102,7 @@ WRITES: dict[type, dict[str, tuple[Any, ...]]] = {
     EventService: {},
     StatisticsService: {},
     SystemService: {},
+    ExplainService: {},
     ItemService: {"upsert": (DOCS, POINTS), "delete": (DOCS, ["a"])},
     EventStreamService: {},
     ApiKeyService: {
@@ -145,7 +149,9 @@ def method(service: type, name: str, catalog: Catalog) -> Callable[..., Awaitabl
         StatisticsService: StatisticsService(
             collections, QueryStatistics(catalog.database), cast("QueryCounts", engine)
         ),
-        SystemService: SystemService(collections, [], limits),
+        SystemService: SystemService(
+            collections, [], limits, Ingestors(Workers(catalog.database), expected=False)
+        ),
         EventService: events,
         EventStreamService: EventStreamService(events, OpenStreams(1)),
         ApiKeyService: ApiKeyService(ApiKeys(catalog.database)),
@@ -160,7 +166,18 @@ def method(service: type, name: str, catalog: Catalog) -> Callable[..., Awaitabl
             jobs := cast("Jobs", UntouchedEngine()),
             JobWatch(jobs),
             OpenStreams(1),
+            [],
+            Ingestors(Workers(catalog.database), expected=False),
             lambda: None,
+        ),
+        ExplainService: ExplainService(
+            catalog,
+            engine,
+            jobs,
+            Documents(catalog.database),
+            Ingestors(Workers(catalog.database), expected=False),
+            cast("TextEmbedder", engine),
+            [],
         ),
     }
     found: Callable[..., Awaitable[Any]] = getattr(services[service], name)
