@@ -1,8 +1,8 @@
-"""Entry point: ingest a folder into a collection of a running server, as a driver of its Ray.
+"""Entry point: ingest a source into a collection of a running server, as a driver of its Ray.
 
-``python -m pipelines.run PATH --collection-id UUID --data-dir DIR [--report FILE]``. Progress goes to stderr;
-the report is JSON. Exit status: 0 when the run ended, even with failed documents; 2 for a mistake of the
-caller, in one sentence on stderr; 1 otherwise.
+``python -m pipelines.run SOURCE --collection-id UUID --data-dir DIR``. The report is JSON. Exit status: 0
+when the run ended, even with failed documents; 2 for a mistake of the caller, in one sentence on stderr; 1
+otherwise.
 """
 
 import argparse
@@ -18,10 +18,14 @@ import structlog
 
 from cluster.server_file import ServerFile
 from cluster.settings import ClusterSettings
+from pipelines.chunk_settings import ChunkingSettings
 from pipelines.driver import joined
+from pipelines.dry_run import forecast
+from pipelines.progress import told
 from pipelines.report import Report
 from pipelines.settings import PipelineSettings
-from pipelines.sources import FileDocument, LocalFolder, Skipped, Unread
+from pipelines.source_request import SourceRequest
+from pipelines.sources import TextColumns
 from storage.catalog import Catalog
 from vectoray.core.errors import (
     CollectionNotFound,
@@ -30,6 +34,7 @@ from vectoray.core.errors import (
     NotFound,
     VectorayError,
 )
+from vectoray.core.ingestion import Chunking, ChunkingStrategy
 from vectoray.core.model import Collection
 from vectoray.embedding import EmbeddingSettings, ModelRegistry
 from vectoray.embedding.model import model_of
@@ -39,75 +44,116 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class IngestRequest:
-    """What to ingest, and where.
+    """What to ingest, where, and how.
 
     Attributes:
-        path: A document or a folder of documents.
-        collection_id: A collection with an embedding model.
+        source: What to read.
+        collection_id: A collection with an embedding model. None, for a dry run alone, stands for one that is
+            yet to be made, with the model of the settings.
+        chunking: How to cut; whatever is None is as the settings say.
+        progress: A file that is to tell how far the run is.
     """
 
-    path: Path
-    collection_id: str
+    source: SourceRequest
+    collection_id: str | None
+    strategy: ChunkingStrategy | None = None
+    size_chars: int | None = None
+    overlap_chars: int | None = None
+    progress: Path | None = None
+
+    def applied_to(self, settings: PipelineSettings) -> PipelineSettings:
+        """The settings with the request's chunking.
+
+        Raises:
+            InvalidRequest: The sizes do not fit each other.
+        """
+        default = settings.chunking
+        chunking = Chunking(
+            self.strategy or default.strategy,
+            default.size_chars if self.size_chars is None else self.size_chars,
+            default.overlap_chars if self.overlap_chars is None else self.overlap_chars,
+        )
+        changed = ChunkingSettings(
+            strategy=chunking.strategy,
+            size_chars=chunking.size_chars,
+            overlap_chars=chunking.overlap_chars,
+        )
+        return settings.model_copy(update={"chunking": changed})
 
 
 def run(request: IngestRequest, server: ServerFile) -> Report:
     """Ingest, on the Ray of a running server that this process joins and leaves again.
 
     Raises:
-        InvalidRequest: The path is not there, or the collection has no embedding model that fits it.
+        InvalidRequest: There is no such source, or the collection has no embedding model that fits it.
         CollectionNotFound: No such collection.
+        InternalError: A part of the cluster failed.
     """
     started_s = time.monotonic()
-    pipelines = PipelineSettings.model_validate(server.settings["pipelines"])
-    cluster = ClusterSettings.model_validate(server.settings["cluster"])
-    embedding = EmbeddingSettings.model_validate(server.settings["embedding"])
-    listed = list(LocalFolder(request.path, max_file_bytes=pipelines.max_file_bytes))
+    pipelines, embedding = _settings(request, server)
+    if request.collection_id is None:
+        raise InvalidRequest("The collection is missing.")
     collection = asyncio.run(_collection(request.collection_id, server))
     model_of(collection, ModelRegistry(embedding).models)
-    documents = [item for item in listed if isinstance(item, FileDocument)]
-    skipped = [item for item in listed if isinstance(item, Skipped)]
-    refused = [item for item in listed if isinstance(item, Unread) and not isinstance(item, Skipped)]
-    report = Report(failed=refused, skipped=skipped, documents=len(refused))
-    if documents:
-        _run_on_ray(documents, collection, server, cluster, pipelines, embedding, report)
-    report.seconds = round(time.monotonic() - started_s, 3)
-    return report
-
-
-def _run_on_ray(  # noqa: PLR0917
-    documents: Any,
-    collection: Collection,
-    server: ServerFile,
-    cluster: ClusterSettings,
-    pipelines: PipelineSettings,
-    embedding: EmbeddingSettings,
-    report: Report,
-) -> None:
+    request.source.check(pipelines)
+    report = Report()
     with joined(server):
         # Ray reads its environment when it is imported, and joining sets that.
         import ray.exceptions  # noqa: PLC0415
 
-        from pipelines.plan import ingestion_rows  # noqa: PLC0415
+        from cluster.tally import Tally  # noqa: PLC0415
+        from pipelines.plan import Ingestion, stored_parcels  # noqa: PLC0415
 
+        ingestion = Ingestion(
+            request.source,
+            collection,
+            data_dir=Path(server.data_dir),
+            cluster=ClusterSettings.model_validate(server.settings["cluster"]),
+            pipelines=pipelines,
+            embedding=embedding,
+        )
         try:
-            rows = ingestion_rows(
-                documents,
-                collection,
-                data_dir=Path(server.data_dir),
-                cluster=cluster,
-                pipelines=pipelines,
-                embedding=embedding,
-            )
-            for row in rows:
-                report.add(row)
+            tally = Tally()
+            with told(request.progress, lambda: {**tally.read(), "failed": report.documents_failed}):
+                for parcel in stored_parcels(ingestion, tally):
+                    report.add(parcel)
         except ray.exceptions.RayError as error:
-            cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else None
-            if isinstance(cause, VectorayError):
-                raise cause from None
-            _log.warning("ingestion_failed", kind=type(cause or error).__name__)
-            raise InternalError(
-                "The ingestion stopped because a part of the cluster failed; run it again to go on."
-            ) from error
+            raise _of_ours(error) from error
+    report.seconds = round(time.monotonic() - started_s, 3)
+    return report
+
+
+def dry_run(request: IngestRequest, server: ServerFile) -> dict[str, Any]:
+    """Read everything without Ray, and write nothing.
+
+    Returns:
+        A `pipelines.dry_run.Forecast` as JSON values.
+
+    Raises:
+        InvalidRequest: There is no such source, or the collection has no embedding model that fits it.
+        CollectionNotFound: No such collection.
+    """
+    pipelines, embedding = _settings(request, server)
+    registry = ModelRegistry(embedding)
+    model = pipelines.embedding_model
+    if request.collection_id is not None:
+        collection = asyncio.run(_collection(request.collection_id, server))
+        model = model_of(collection, registry.models).name
+    return forecast(request.source, pipelines, tokens=registry.token_counter(model)).to_json()
+
+
+def _settings(request: IngestRequest, server: ServerFile) -> tuple[PipelineSettings, EmbeddingSettings]:
+    pipelines = request.applied_to(PipelineSettings.model_validate(server.settings["pipelines"]))
+    return pipelines, EmbeddingSettings.model_validate(server.settings["embedding"])
+
+
+def _of_ours(error: Any) -> VectorayError:
+    """A `ray.exceptions.RayError` as an error that says nothing of Ray."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, VectorayError):
+        return cause
+    _log.warning("ingestion_failed", kind=type(cause or error).__name__)
+    return InternalError("The ingestion stopped because a part of the cluster failed; run it again to go on.")
 
 
 async def _collection(collection_id: str, server: ServerFile) -> Collection:
@@ -121,23 +167,48 @@ async def _collection(collection_id: str, server: ServerFile) -> Collection:
     return collection
 
 
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.run", description="Ingest documents.")
+    parser.add_argument("source", help="a file, a folder, s3://..., gs://..., or a URL")
+    parser.add_argument("--collection-id")
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--urls", action="store_true", help="the source is a list of URLs")
+    parser.add_argument("--text-column", help="the source is a table with this column of text")
+    parser.add_argument("--id-column")
+    parser.add_argument("--title-column")
+    parser.add_argument("--strategy", choices=[strategy.value for strategy in ChunkingStrategy])
+    parser.add_argument("--chunk-size", type=int)
+    parser.add_argument("--chunk-overlap", type=int)
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--report", type=Path, help="a file for the report, instead of stdout")
+    parser.add_argument("--progress", type=Path, help="a file that tells how far the run is")
+    return parser
+
+
+def _request(options: argparse.Namespace) -> IngestRequest:
+    columns = None
+    if options.text_column:
+        columns = TextColumns(options.text_column, options.id_column, options.title_column)
+    return IngestRequest(
+        SourceRequest(options.source, urls=options.urls, columns=columns),
+        options.collection_id,
+        strategy=ChunkingStrategy(options.strategy) if options.strategy else None,
+        size_chars=options.chunk_size,
+        overlap_chars=options.chunk_overlap,
+        progress=options.progress,
+    )
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, run, and report. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.run", description="Ingest a folder.")
-    parser.add_argument("path", type=Path)
-    parser.add_argument("--collection-id", required=True)
-    parser.add_argument("--data-dir", type=Path, required=True)
-    parser.add_argument("--report", type=Path)
-    options = parser.parse_args(arguments)
+    options = _arguments().parse_args(arguments)
     try:
-        report = run(IngestRequest(options.path, options.collection_id), ServerFile.read(options.data_dir))
-    except (InvalidRequest, NotFound) as error:
-        print(error.message, file=sys.stderr)  # noqa: T201
-        return 2
+        request, server = _request(options), ServerFile.read(options.data_dir)
+        report = dry_run(request, server) if options.dry_run else run(request, server).to_json()
     except VectorayError as error:
         print(error.message, file=sys.stderr)  # noqa: T201
-        return 1
-    text = json.dumps(report.to_json(), indent=2)
+        return 2 if isinstance(error, InvalidRequest | NotFound) else 1
+    text = json.dumps(report, indent=2)
     if options.report:
         options.report.write_text(text)
     else:

@@ -1,11 +1,9 @@
 """Works on the URLs of projects: fetches one, and replaces its chunks as a whole if the page has changed."""
 
 import asyncio
-import codecs
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 import numpy as np
 import structlog
@@ -17,6 +15,7 @@ from pipelines.jobs.lane import Held, NotWanted, Outcome
 from pipelines.jobs.patience import Patience
 from pipelines.jobs.reading import DocumentReader, ReadDocument
 from pipelines.jobs.settings import JobSettings
+from pipelines.pages import PageFetcher, in_utf_8
 from pipelines.url_chunks import MOST_CHUNKS, NewChunks, replace_chunks
 from storage.catalog import Due, StoredPage, UrlClaim, UrlRuns
 from vectoray.core.errors import LimitExceeded, VectorayError
@@ -28,17 +27,6 @@ from vectoray.embedding.model import model_of
 _log = structlog.get_logger(__name__)
 
 _BROKEN = "The server failed while working on this page; its log says why. Submit it again."
-
-
-class PageFetcher(Protocol):
-    """Fetches pages, as `pipelines.fetch.Fetcher`."""
-
-    async def fetch(self, url: str, known: Validators | None = None) -> Page | NotModified:
-        """The page at a URL, or that it is what it was when ``known`` came.
-
-        Raises:
-            FetchError: It cannot be fetched. The message is for whoever submitted the URL.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +93,7 @@ class UrlLane:
             await self._say(lambda: self.runs.unchanged(claim, self.now()))
             return Outcome.UNCHANGED
         await self._say(lambda: self.runs.fetched(claim, self.now()))
-        document = await self.reader.read(_in_utf_8(found), found.media_type, self.chunking, model)
+        document = await self.reader.read(in_utf_8(found), found.media_type, self.chunking, model)
         count = len(document.chunks)
         if count > MOST_CHUNKS:
             raise LimitExceeded(f"The page has {count} chunks, at most {MOST_CHUNKS} are kept.")
@@ -139,13 +127,6 @@ class UrlLane:
     async def _say(self, change: Callable[[], Awaitable[bool]]) -> None:
         if not await self.patience.of(change):
             raise NotWanted
-
-
-def _in_utf_8(page: Page) -> bytes:
-    """The page's bytes; text in the encoding that its server names, marked for parsers to believe it."""
-    if page.charset is None or not page.media_type.startswith("text/"):
-        return page.body
-    return codecs.BOM_UTF8 + page.body.decode(page.charset, "replace").removeprefix("\ufeff").encode()
 
 
 def _known(claim: UrlClaim) -> Validators | None:

@@ -2,8 +2,10 @@
 
 from pipelines.sources.bucket import BucketFolder
 from pipelines.sources.document import (
+    Document,
     FileDocument,
     ObjectDocument,
+    PageDocument,
     Skipped,
     Source,
     TextDocument,
@@ -17,9 +19,11 @@ from pipelines.sources.url_list import UrlList
 
 __all__ = [
     "BucketFolder",
+    "Document",
     "FileDocument",
     "LocalFolder",
     "ObjectDocument",
+    "PageDocument",
     "Sitemap",
     "SitemapLimits",
     "Skipped",

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipelines.parse import Block, ParsedDocument, ParseError
+from pipelines.parse import Block, MediaType, ParsedDocument, ParseError
 from pipelines.parse.text import paragraphs
 from storage.buckets import bucket_errors, open_bucket
 
@@ -106,6 +106,25 @@ class WebDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class PageDocument:
+    """A page that has been fetched.
+
+    Attributes:
+        uri: That of the `WebDocument`.
+        data: Its bytes, as parsers take them.
+    """
+
+    uri: str
+    media_type: MediaType
+    data: bytes = field(repr=False)
+
+    @property
+    def source(self) -> str:
+        """The URL."""
+        return self.uri
+
+
+@dataclass(frozen=True, slots=True)
 class TextDocument:
     """A row of a table.
 
@@ -144,7 +163,7 @@ class Skipped(Unread):
 Readable = FileDocument | ObjectDocument
 """Those whose bytes are read and parsed."""
 
-Document = FileDocument | ObjectDocument | WebDocument | TextDocument
+Document = FileDocument | ObjectDocument | WebDocument | PageDocument | TextDocument
 
 
 class Source(Protocol):

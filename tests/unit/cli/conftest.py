@@ -45,6 +45,7 @@ class CommandLine:
         """Start a command and return at once."""
         return subprocess.Popen(
             [sys.executable, "-c", DRIVER, *args],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -18,15 +18,71 @@ FOLDER = str(Path(__file__).parent)
 def test_ingest_makes_the_collection_and_lists_every_document_that_failed(running: Any) -> None:
     first = running.run("ingest", FOLDER, "--collection", "docs")
     assert first.returncode == 0, first.stderr
-    assert "Made the collection 'docs' with 384 dimensions, for all-MiniLM-L6-v2." in first.stdout
-    assert f"reading {FOLDER} into 0b7e6a3c" in first.stderr
-    assert re.search(r"documents +3\n.*written +7\n.*unchanged +2\n.*removed +1\n", first.stdout)
-    assert "1 could not be read:\n  broken.pdf: not a PDF\n" in first.stdout
-    assert "1 skipped:\n  photo.jpg: unknown format\n" in first.stdout
+    assert first.stderr == "Made the collection 'docs' with 384 dimensions, for all-MiniLM-L6-v2.\n"
+    table = r"documents +3\n.*failed +1\n.*written +7\n.*unchanged +2\n.*removed +1\n.*chunks/s +7.2\n"
+    assert re.search(table, first.stdout)
+    assert "1 could not be stored:\n  broken.pdf: not a PDF\n" in first.stdout
+    assert "3 skipped:\n  photo.jpg: unknown format\n  and 2 more\n" in first.stdout
 
     again = running("ingest", FOLDER, "--collection", "docs")
     assert again.exit_code == 0
-    assert "Made the collection" not in again.stdout
+    assert again.stderr == ""
+
+
+def test_every_option_of_ingest_reaches_the_program_that_reads(running: Any) -> None:
+    options = [
+        "--text-column",
+        "body",
+        "--id-column",
+        "-id",
+        "--title-column",
+        "t",
+        "--strategy",
+        "paragraph",
+    ]
+    options += ["--chunk-size", "300", "--chunk-overlap", "0", "--json"]
+    found = running("ingest", str(Path(__file__)), "-c", "options", *options)
+    assert found.exit_code == 0, found.stderr
+    given = json.loads(found.stdout)["given"]
+    assert given["source"] == str(Path(__file__))
+    assert given["collection_id"].startswith("0b7e6a3c")
+    assert [given[name] for name in ("text_column", "id_column", "title_column")] == ["body", "-id", "t"]
+    assert (given["strategy"], given["chunk_size"]) == ("paragraph", 300)
+
+
+@pytest.mark.parametrize("source", ["s3://bucket/place?region=x", "https://docs.example/sitemap.xml"])
+def test_places_elsewhere_are_passed_on_as_they_are(running: Any, source: str) -> None:
+    found = running("ingest", source, "-c", "elsewhere", "--json")
+    assert json.loads(found.stdout)["given"]["source"] == source
+
+
+def test_a_list_of_urls_may_come_from_stdin(running: Any) -> None:
+    with running.start("ingest", "-", "-c", "docs", "--json") as process:
+        out, err = process.communicate("https://a.example/\n", timeout=20)
+    assert process.returncode == 0, err
+    assert json.loads(out)["list"] == "https://a.example/\n"
+
+
+def test_a_dry_run_makes_no_collection_and_says_what_would_be_read(running: Any) -> None:
+    found = running("ingest", FOLDER, "-c", "never-made", "--dry-run")
+    assert found.exit_code == 0, found.stderr
+    assert (found.stderr, "never-made" in found.stdout) == ("", False)
+    assert re.search(r"documents +3 \(2 PDF, 1 HTML\)\n.*failed +1\n +chunks +9\n", found.stdout)
+    assert running("search", "never-made", "x").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["/nonexistent"], "There is no file or folder '/nonexistent'."),
+        ([FOLDER, "--id-column", "x"], "--id-column and --title-column need --text-column."),
+        (["-", "--text-column", "x"], "A source is either a list of URLs or a table."),
+    ],
+)
+def test_a_mistake_is_one_sentence_before_any_work(running: Any, arguments: list[str], sentence: str) -> None:
+    found = running("ingest", "-c", "mistaken", *arguments)
+    assert (found.exit_code, found.stderr) == (2, sentence + "\n")
+    assert running("search", "mistaken", "x").exit_code == 2
 
 
 @pytest.mark.slow
@@ -100,7 +156,7 @@ def test_version_is_the_packages() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["ingest", "/nonexistent", "-c", "x"], ["search", "docs"], ["search", "a", "b", "-k", "0"], ["upp"]],
+    [["ingest", FOLDER], ["search", "docs"], ["search", "a", "b", "-k", "0"], ["upp"]],
 )
 def test_a_wrong_command_line_ends_with_two(command: list[str]) -> None:
     assert CliRunner().invoke(app, command).exit_code == 2

@@ -4,18 +4,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import orjson
 import pytest
 
 from cluster.local_engine import LocalEngine
 from pipelines.blocking_engine import BlockingEngine
 from pipelines.chunk_settings import ChunkingSettings
+from pipelines.parcels import compare, embed, read
+from pipelines.parcels import store as store_parcel
 from pipelines.parse import MediaType, parse
 from pipelines.report import Report
 from pipelines.settings import PipelineSettings
 from pipelines.sources import FileDocument, LocalFolder, TextDocument, Unread
-from pipelines.stages import FAILED, chunk_id, read_document, store_rows
+from pipelines.stages import chunk_id, read_document
 from vectoray.core.ingestion import ChunkingStrategy
 from vectoray.core.model import Collection, IndexOptions, Metric
 from vectoray.embedding import ModelRegistry
@@ -57,12 +58,9 @@ def ingest(folder: Path, store: BlockingEngine) -> Report:
     """All stages, one after the other in this process."""
     model = ModelRegistry().load("hashing-384", cache_dir=folder)
     report = Report()
-    for document in LocalFolder(folder, max_file_bytes=100_000):
-        assert not isinstance(document, Unread)
-        rows = list(read_document(document, COLLECTION, store, SETTINGS, parse=parse))
-        store_rows(rows, model.embed([row["embedded"] for row in rows]), COLLECTION, store)
-        for row in rows:
-            report.add(row)
+    for parcel in read(LocalFolder(folder, max_file_bytes=100_000), SETTINGS, parse=parse):
+        compared = compare(parcel, COLLECTION, store)
+        report.add(store_parcel(embed(compared, model.embed), COLLECTION, store))
     return report
 
 
@@ -170,26 +168,14 @@ def test_a_document_that_fails_keeps_what_an_earlier_run_stored(folder: Path, st
 
 def test_a_file_that_vanishes_meanwhile_is_reported(folder: Path, store: BlockingEngine) -> None:
     gone = FileDocument("file:///gone.txt", "gone.txt", str(folder / "gone.txt"), str(folder))
-    (row,) = read_document(gone, COLLECTION, store, SETTINGS, parse=parse)
-    assert row["kind"] == FAILED
-    assert row["reason"] == "The file cannot be read: No such file or directory."
+    (parcel,) = read([gone], SETTINGS, parse=parse)
+    assert parcel == [Unread("gone.txt", "The file cannot be read: No such file or directory.")]
 
 
-def test_vectors_of_rows_that_are_not_written_are_ignored(folder: Path, store: BlockingEngine) -> None:
-    (folder / "a.txt").write_text("Something.")
-    (document,) = LocalFolder(folder, max_file_bytes=100)
-    assert isinstance(document, FileDocument)
-    rows = list(read_document(document, COLLECTION, store, SETTINGS, parse=parse))
-    vectors = np.full((len(rows), 384), np.nan, dtype=np.float32)
-    vectors[0] = 1
-    store_rows(rows, vectors, COLLECTION, store)
-    assert [row["kind"] for row in rows] == ["write", "unchanged"]
-
-
-def test_a_row_of_a_table_is_stored_with_its_metadata(store: BlockingEngine) -> None:
+def test_a_row_of_a_table_is_stored_with_its_metadata() -> None:
     row = TextDocument("file:///t.csv#id=7", "t.csv#7", "Some text.", "A title", b'{"year":1999}')
-    rows = list(read_document(row, COLLECTION, store, SETTINGS, parse=parse))
-    assert orjson.loads(rows[0]["payload"]) == {
+    (chunk,) = read_document(row, SETTINGS, parse=parse)
+    assert orjson.loads(chunk.payload) == {
         "title": "A title",
         "content": "Some text.",
         "source": "t.csv#7",
