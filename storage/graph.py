@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+# Here for its libraries: usearch that is loaded before them keeps OpenVINO from compiling any model.
+import pyarrow  # noqa: F401, ICN001
 import structlog
 import xxhash
 from usearch.index import Index
