@@ -28,6 +28,7 @@ nightly() {
   part "kills" nightly tests/integration/test_shard_owner_loss.py
 } &
 part "power-loss" nightly tests/unit/storage/test_power_loss.py
+part "bulk-loads" nightly tests/integration/test_loads.py
 part "mutations" "$python" -m scripts.mutations
 wait
 

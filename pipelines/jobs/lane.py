@@ -21,6 +21,7 @@ class Claim(Protocol):
 
 
 _C = TypeVar("_C", bound=Claim)
+_Taken_co = TypeVar("_Taken_co", bound=Claim, covariant=True)
 
 Held = Callable[[], bool]
 """Whether the lease of a piece of work still counts; to be asked right before anything is written."""
@@ -38,6 +39,21 @@ class NotWanted(Exception):
     """A piece of work is to be let go: it was cancelled, its place is gone, or its lease is lost."""
 
 
+class Queue(Protocol[_Taken_co]):
+    """What is to be done, and by whom. Any method may raise `vectoray.core.errors.Unavailable`."""
+
+    async def due(self, now: datetime) -> Due:
+        """What there is to take."""
+
+    async def claim_next(
+        self, worker: str, now: datetime, until: datetime, *, alone: bool
+    ) -> _Taken_co | None:
+        """Take the next piece; the arguments are those of `storage.catalog.JobRuns.claim_next`."""
+
+    async def wanted(self, leases: Sequence[str]) -> set[str]:
+        """Those of these leases whose pieces are still wanted."""
+
+
 class Lane(Protocol[_C]):
     """One kind of work. Any method may raise `vectoray.core.errors.Unavailable`."""
 
@@ -49,14 +65,9 @@ class Lane(Protocol[_C]):
     def most(self) -> int:
         """Pieces that one worker has at once."""
 
-    async def due(self, now: datetime) -> Due:
-        """What there is to take."""
-
-    async def claim_next(self, worker: str, now: datetime, until: datetime, *, alone: bool) -> _C | None:
-        """Take the next piece; the arguments are those of `storage.catalog.JobRuns.claim_next`."""
-
-    async def wanted(self, leases: Sequence[str]) -> set[str]:
-        """Those of these leases whose pieces are still wanted."""
+    @property
+    def runs(self) -> Queue[_C]:
+        """Where pieces come from."""
 
     async def run(self, claim: _C, held: Held) -> Outcome:
         """Bring a piece to its end, for better or worse. May be cancelled at any time.

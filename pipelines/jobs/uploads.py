@@ -18,7 +18,7 @@ from pipelines.jobs.patience import Patience
 from pipelines.jobs.reading import DocumentReader, ReadDocument, media_type_of_upload
 from pipelines.jobs.settings import JobSettings
 from storage.blobs import Blobs
-from storage.catalog import Catalog, Due, JobClaim, JobRuns
+from storage.catalog import Catalog, JobClaim, JobRuns
 from vectoray.core.errors import InvalidRequest, VectorayError
 from vectoray.core.ingestion import UNFINISHED, Job, JobProgress, Upload, job_point_id
 from vectoray.core.model import Collection, FloatMatrix, PointBatch
@@ -71,20 +71,6 @@ class UploadLane:
     def most(self) -> int:
         """As `Lane.most`."""
         return self.settings.concurrent_uploads
-
-    async def due(self, now: datetime) -> Due:
-        """As `Lane.due`."""
-        return await self.runs.due(now)
-
-    async def claim_next(
-        self, worker: str, now: datetime, until: datetime, *, alone: bool
-    ) -> JobClaim | None:
-        """As `Lane.claim_next`."""
-        return await self.runs.claim_next(worker, now, until, alone=alone)
-
-    async def wanted(self, leases: Sequence[str]) -> set[str]:
-        """As `Lane.wanted`."""
-        return await self.runs.wanted(leases)
 
     async def run(self, claim: JobClaim, held: Held) -> Outcome:
         """As `Lane.run`."""

@@ -17,7 +17,7 @@ from pipelines.jobs.reading import DocumentReader, ReadDocument
 from pipelines.jobs.settings import JobSettings
 from pipelines.pages import PageFetcher, in_utf_8
 from pipelines.url_chunks import MOST_CHUNKS, NewChunks, replace_chunks
-from storage.catalog import Due, StoredPage, UrlClaim, UrlRuns
+from storage.catalog import StoredPage, UrlClaim, UrlRuns
 from vectoray.core.errors import LimitExceeded, VectorayError
 from vectoray.core.ingestion import Chunking
 from vectoray.core.model import FloatMatrix
@@ -55,20 +55,6 @@ class UrlLane:
     def most(self) -> int:
         """As `Lane.most`."""
         return self.settings.concurrent_urls
-
-    async def due(self, now: datetime) -> Due:
-        """As `Lane.due`."""
-        return await self.runs.due(now)
-
-    async def claim_next(
-        self, worker: str, now: datetime, until: datetime, *, alone: bool
-    ) -> UrlClaim | None:
-        """As `Lane.claim_next`."""
-        return await self.runs.claim_next(worker, now, until, alone=alone)
-
-    async def wanted(self, leases: Sequence[str]) -> set[str]:
-        """As `Lane.wanted`."""
-        return await self.runs.wanted(leases)
 
     async def run(self, claim: UrlClaim, held: Held) -> Outcome:
         """As `Lane.run`."""

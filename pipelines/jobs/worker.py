@@ -159,7 +159,7 @@ class IngestionWorker:
         for lane in self._lanes:
             pieces = [piece for piece in self._pieces if piece.lane is lane and not piece.work.done()]
             if pieces:
-                wanted = await lane.wanted([piece.claim.lease for piece in pieces])
+                wanted = await lane.runs.wanted([piece.claim.lease for piece in pieces])
                 for piece in pieces:
                     if piece.claim.lease not in wanted:
                         piece.work.cancel()
@@ -169,7 +169,7 @@ class IngestionWorker:
 
         What has ended its worker before, on all tries but one, is worked on while nothing else is.
         """
-        due = {lane: await lane.due(self._now()) for lane in self._lanes}
+        due = {lane: await lane.runs.due(self._now()) for lane in self._lanes}
         if self._pieces and Due.LAST_TRY in due.values():
             return
         # Those with a last try first: they take it only while nothing else is there.
@@ -190,7 +190,7 @@ class IngestionWorker:
         if not self._pieces:
             self._leases_end, self._beat_at = now + self._lease, now + self._lease / _BEATS_PER_LEASE
         # Not longer than the leases of the others: all are renewed together.
-        claim = await lane.claim_next(self._id, now, self._leases_end, alone=not self._pieces)
+        claim = await lane.runs.claim_next(self._id, now, self._leases_end, alone=not self._pieces)
         if claim is None:
             return False
         loop = asyncio.get_running_loop()

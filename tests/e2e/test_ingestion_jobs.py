@@ -12,10 +12,10 @@ import httpx
 import psutil
 import pytest
 
+from scripts.transcripts.site import Site, serving
 from tests.e2e.command import vectoray
 from tests.e2e.conftest import RunningServer
 from tests.e2e.ports import free_port
-from tests.e2e.site import Site, serving
 
 pytestmark = pytest.mark.timeout(400)
 

@@ -16,7 +16,6 @@ from pipelines.stages import chunks_of
 from pipelines.url_chunks import NewChunks, replace_chunks
 from scripts.transcripts import page as pages
 from scripts.transcripts.answers import MEASURED, Answers
-from scripts.transcripts.openapi_examples import openapi_examples
 from scripts.transcripts.replay import replay
 from serve.app import SURFACES, build_app
 from serve.machine import Machine
@@ -26,7 +25,6 @@ from serve.settings import ServeSettings
 from serve.surface import Surface
 from serve.surfaces.kissvdb import errors as kissvdb
 from serve.surfaces.vectorizer.errors import FAILED_OPERATION, HTTP_CODES, STATUS_AND_CODE
-from serve.surfaces.webcontent.surface import WEBCONTENT
 from storage.blobs import Blobs
 from storage.catalog import Catalog, ProjectUrls
 from storage.events import EventLog
@@ -188,14 +186,6 @@ async def test_every_call_in_the_readme_works(client: httpx.AsyncClient) -> None
     for call in found:
         response = await client.request(call.method, call.url, headers=call.headers, content=call.body)
         assert response.is_success, f"{call.method} {call.url}: {response.text}"
-
-
-def test_the_examples_of_webcontents_openapi_document_are_those_of_its_page() -> None:
-    """No script asks a server for them, as for those of the other families."""
-    paths = [str(route.path) for route in WEBCONTENT.router.routes]  # type: ignore[attr-defined]
-    page = (FAMILY_PAGES / "webcontent.md").read_text()
-    told = [(example, example.status, example.answer) for example in pages.examples(page)]
-    assert WEBCONTENT.examples.read_text() == f"{pages.layout(openapi_examples(paths, told))}\n"
 
 
 @pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)

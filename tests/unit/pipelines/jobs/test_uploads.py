@@ -195,7 +195,7 @@ async def test_after_the_death_of_its_worker_another_goes_on_from_what_is_stored
     job = await world.add_job(sentences(7))
     lane = world.upload_lane()
     world.embedder.stop_after = 2
-    claim = await lane.claim_next("dead", world.now(), world.now(), alone=True)
+    claim = await lane.runs.claim_next("dead", world.now(), world.now(), alone=True)
     assert claim is not None
     # Told at once instead of after a second, as it happens to be in a longer run.
     dying = asyncio.create_task(lane.run(claim, lambda: True))
@@ -217,7 +217,7 @@ async def test_after_the_death_of_its_worker_another_goes_on_from_what_is_stored
 async def test_what_is_cut_otherwise_now_does_not_go_on_from_what_is_stored(world: World) -> None:
     job = await world.add_job(sentences(4))
     lane = world.upload_lane()
-    claim = await lane.claim_next("dead", world.now(), world.now(), alone=True)
+    claim = await lane.runs.claim_next("dead", world.now(), world.now(), alone=True)
     assert claim is not None
     assert await lane.runs.progress(claim, JobProgress(9, 3), world.now(), fingerprint="of another parser")
     world.clock += 20

@@ -21,17 +21,18 @@ class Site:
         self.port = 0
 
     def url(self, path: str) -> str:
+        """Of one of its pages."""
         return f"http://127.0.0.1:{self.port}{path}"
 
     def answer(self, path: str, known: str | None) -> tuple[int, str]:
         """The status, and the page."""
         page = self.pages.get(path)
-        status = 404 if page is None else 304 if known == etag(page) else 200
+        status = 404 if page is None else 304 if known == _etag(page) else 200
         self.asked.append((path, status))
         return status, page or ""
 
 
-def etag(page: str) -> str:
+def _etag(page: str) -> str:
     return f'"{len(page)}"'
 
 
@@ -47,7 +48,7 @@ def serving(site: Site) -> Iterator[None]:
             self.send_header("Content-Type", "text/plain" if self.path == "/robots.txt" else "text/html")
             self.send_header("Content-Length", str(len(body)))
             if status != 404:
-                self.send_header("ETag", etag(page))
+                self.send_header("ETag", _etag(page))
             self.end_headers()
             self.wfile.write(body)
 
