@@ -53,11 +53,14 @@ def forget(owned: OwnedShard, job: str) -> None:
 def forget_abandoned(owned: OwnedShard) -> None:
     """Forget the jobs that were left alone for long, and what they left. Within a `OwnedShard.step`."""
     abandoned = bulk.abandoned_places(owned.directory)
-    jobs = {
-        job: parts
-        for job, parts in owned.manifest.jobs.items()
-        if (place := bulk.place_of(owned.directory, job)) not in abandoned and place.is_dir()
-    }
+    jobs = {}
+    for job, parts in owned.manifest.jobs.items():
+        place = bulk.place_of(owned.directory, job)
+        if place not in abandoned:
+            jobs[job] = parts
+            if not place.is_dir():
+                # A restored shard has the ledger alone; whoever goes on with the load has as long as others.
+                bulk.note_activity(owned.directory, job)
     if len(jobs) < len(owned.manifest.jobs):
         owned.publish(replace(owned.manifest, jobs=jobs))
     for place in abandoned:

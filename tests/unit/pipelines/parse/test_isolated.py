@@ -32,7 +32,15 @@ def parser_with(**settings: float) -> IsolatedParser:
 
 
 def processes() -> list[psutil.Process]:
-    return [found for found in psutil.Process().children() if "pipelines.parse.child" in found.cmdline()]
+    return [found for found in psutil.Process().children() if _parses(found)]
+
+
+def _parses(process: psutil.Process) -> bool:
+    try:
+        return "pipelines.parse.child" in process.cmdline()
+    except psutil.NoSuchProcess:
+        # It has ended, and perhaps another test has not looked after it.
+        return False
 
 
 def process_at_work() -> psutil.Process:
