@@ -63,8 +63,15 @@ def chunk(document: ParsedDocument, chunking: Chunking, *, tokens: TokenCounter 
     )
     if tokens is not None:
         pieces = within_tokens(text, pieces, splitters, overlap_chars=overlap_chars, tokens=tokens)
-    chunks = []
-    for index, (section, (start, end)) in enumerate(pieces):
+    chunks: list[Chunk] = []
+    done = 0
+    for section, (start, end) in pieces:
+        # Of a piece that is cut again for its tokens, a first part may lie in what the piece only repeats.
+        if end <= done:
+            continue
         own = text[start:end]
-        chunks.append(Chunk(index, own, start, end, section.headings, section.page, section.embedded(own)))
+        chunks.append(
+            Chunk(len(chunks), own, start, end, section.headings, section.page, section.embedded(own))
+        )
+        done = end
     return chunks

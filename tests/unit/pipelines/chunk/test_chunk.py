@@ -221,6 +221,14 @@ def test_the_models_limit_is_kept_to_the_token() -> None:
     assert (len(fits), len(longer)) == (1, 2)
 
 
+def test_what_a_chunk_repeats_is_no_chunk_of_its_own() -> None:
+    # By size, the second chunk repeats the word at the end of the first. Each is cut again for its tokens.
+    first, repeated, last = "a" * 30, "y" * 27, "b" * 36
+    source = document(f"{first} {repeated} {last}")
+    assert texts(chunk(source, Chunking(FIXED, 65, 32)))[1] == f"{repeated} {last}"
+    assert texts(chunk(source, Chunking(FIXED, 65, 32), tokens=Letters())) == [first, repeated, last]
+
+
 def test_headings_leave_half_of_what_the_model_reads_to_the_text() -> None:
     outer, inner, long = "o" * 12, "i" * 12, "l" * 30
     source = ParsedDocument(title=None, blocks=(Block("a", (outer, inner)), Block("b", (outer, long))))
