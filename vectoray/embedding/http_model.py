@@ -7,7 +7,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import httpx
@@ -93,9 +93,11 @@ class HttpModel:
         with ThreadPoolExecutor(workers, thread_name_prefix="embedding-http") as pool:
             begun = [pool.submit(self._embed_batch, batch, stop) for batch in batches]
             try:
+                # What failed is told at once: a batch before it may be tried again for minutes.
+                for ended in wait(begun, return_when=FIRST_EXCEPTION).done:
+                    ended.result()
                 for start, future in zip(range(0, len(texts), size), begun, strict=True):
-                    part = future.result()
-                    vectors[start : start + len(part)] = part
+                    vectors[start : start + size] = future.result()
             finally:
                 # After an error, nobody wants the rest.
                 stop.set()

@@ -146,9 +146,20 @@ def test_after_an_error_the_remaining_requests_are_not_sent(
     served: Endpoint, models: list[HttpModel]
 ) -> None:
     served.replies = [Reply(400, body={}), *(Reply(503, body={}) for _ in range(1000))]
-    with pytest.raises((InvalidRequest, Unavailable)):
+    with pytest.raises(InvalidRequest):
         model_at(served.url, models, batch_texts=1, in_flight=2, give_up_s=3600).embed(["text"] * 200)
     assert len(served.requests) < 100
+
+
+def test_an_error_is_told_while_a_request_before_it_is_still_tried(
+    served: Endpoint, models: list[HttpModel]
+) -> None:
+    def reply(request: Request) -> Reply:
+        return Reply(503 if request.body["input"] == ["first"] else 400, body={})
+
+    served.replies = [reply] * 1000
+    with pytest.raises(InvalidRequest):
+        model_at(served.url, models, batch_texts=1, in_flight=2, give_up_s=3600).embed(["first", "second"])
 
 
 def _items(*vectors: Any) -> dict[str, Any]:
