@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mutabl
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypedDict
+from unittest.mock import patch
 
 import httpx
 import numpy as np
@@ -114,6 +115,12 @@ def open_services(
         )
 
     return open_them
+
+
+async def close_beside(services: Services) -> None:
+    """Close services whose engine another server of the test goes on with."""
+    with patch.object(services.engine, "close"):
+        await services.close()
 
 
 @asynccontextmanager

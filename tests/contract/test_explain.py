@@ -16,7 +16,7 @@ from serve.service.ingestors import NONE_RUNS, Ingestors
 from serve.services import Services
 from serve.settings import ServeSettings
 from storage.catalog import Database, JobRuns, Worker, Workers
-from tests.contract.conftest import running
+from tests.contract.conftest import close_beside, running
 from tests.contract.envelopes import assert_vectory_error
 from tests.contract.vectory_client import User, sign_in
 from vectoray.client import ExplainedDocument, JobInfo
@@ -32,9 +32,7 @@ async def opened(open_services: Callable[[], Awaitable[Services]]) -> AsyncItera
     """Services of another gateway, beside the same catalog and engine."""
     services = await open_services()
     yield services
-    await services.upload_sweep.close()
-    await services.ingestion_watch.close()
-    await services.catalog.dispose()
+    await close_beside(services)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from serve.app import build_app
 from serve.services import Services
 from serve.settings import ServeSettings
 from storage.catalog import Database, JobClaim, JobRuns
-from tests.contract.conftest import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, running
+from tests.contract.conftest import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, close_beside, running
 from tests.contract.envelopes import assert_vectory_error
 from tests.contract.test_accounts import bearer, log_in, make_collection, make_key
 from vectoray.core.ingestion import JobProgress, job_point_id
@@ -529,9 +529,7 @@ async def test_a_jobs_vectors_are_its_own_in_the_order_of_the_document(
     services = await open_services()
     await write_points(engine, services, job, [0, 1, 3, 7])
     await write_points(engine, services, twin, [0, 2])
-    await services.upload_sweep.close()
-    await services.ingestion_watch.close()
-    await services.catalog.dispose()
+    await close_beside(services)
     found = (await client.get(path, headers=ann)).json()
     assert found["total"] == 4
     assert [item["chunk_index"] for item in found["items"]] == [0, 1, 3]

@@ -17,7 +17,7 @@ from serve.service.limits import Limits
 from serve.services import Services
 from serve.settings import ServeSettings
 from storage.catalog import Catalog
-from tests.contract.conftest import LetterEmbedder, running
+from tests.contract.conftest import LetterEmbedder, close_beside, running
 from tests.contract.envelopes import assert_webcontent_error
 from tests.contract.web_site import PASSWORD, Open, Opened, Site, User
 from vectoray.core.errors import ShardUnavailable, Unavailable
@@ -69,13 +69,6 @@ def body_of(response: httpx.Response, status: int) -> Any:
 
 def uuid(text: str) -> bool:
     return str(UUID(text)) == text
-
-
-async def close_beside(services: Services) -> None:
-    """Close services whose engine another server goes on with."""
-    await services.key_use.close()
-    await services.accounts.passwords.close()
-    await services.catalog.dispose()
 
 
 async def test_a_user_registers_logs_in_and_sees_themselves(site: Site) -> None:
