@@ -101,6 +101,11 @@ def graph_type(metric: Metric, options: IndexOptions) -> GraphType:
     return GraphType.I8 if metric is Metric.COSINE else GraphType.F32
 
 
+def saved_graph_type(path: Path) -> GraphType:
+    """The numbers that a saved graph keeps."""
+    return GraphType(Index.metadata(str(path))["kind_scalar"].name.lower())
+
+
 class GraphQuery:
     """A query as graphs take it; worked out once, however many are asked.
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from usearch.index import Index
-
 from scripts.bench.corpus import Corpus
 from storage import shard
+from storage.graph import saved_graph_type
 from storage.manifest import GenerationCounter, Manifest, manifest_generations, read_manifest
 from storage.segment_files import GRAPH_MIN_ROWS, read_description
 from storage.settings import StorageSettings
@@ -131,7 +130,7 @@ class Anatomy:
 
     Attributes:
         segments: Names of its segments.
-        graph_numbers: How each graph holds its vectors, as usearch names it.
+        graph_numbers: The numbers that each graph keeps.
         file_bytes: Bytes of the segments' files, by file name.
     """
 
@@ -160,8 +159,7 @@ def anatomy(directory: Path) -> Anatomy:
         for path in (directory / shard.SEGMENTS / name).iterdir():
             sizes[path.name] += path.stat().st_size
             if path.suffix == ".usearch":
-                metadata = Index.metadata(str(path))
-                graphs.append(str(metadata["kind_scalar"]).rpartition(".")[2])
+                graphs.append(saved_graph_type(path).value)
     return Anatomy(segments, graphs, dict(sorted(sizes.items())))
 
 

@@ -7,7 +7,6 @@ from threading import Event
 from typing import Any
 
 import pytest
-from usearch.index import Index
 
 from storage import files, owned_shard
 from storage import writer as writer_module
@@ -138,7 +137,7 @@ def cut_short(_: object, path: str) -> None:
 def test_a_graph_that_could_not_be_saved_is_an_error_of_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: Any
 ) -> None:
-    monkeypatch.setattr(Index, "save", save)
+    monkeypatch.setattr("storage.graph.Index.save", save)
     rows = rows_of([str(row) for row in range(1024)], clustered(1024))
     with pytest.raises(OSError) as caught:  # noqa: PT011  (the number says which)
         built(tmp_path / "s", rows)
